@@ -1,0 +1,44 @@
+"""USD as exact decimals: the one place where text becomes money and money becomes text."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+
+__all__ = ["ZERO", "show", "show_exactly", "usd"]
+
+ZERO = Decimal(0)
+
+# Sums must stay exact: a cost has up to 16 places, a ledger up to 10^12 USD.
+EXACT = Context(prec=60)
+
+
+def usd(value: str | int | Decimal) -> Decimal:
+    """A finite amount of USD from its decimal text.
+
+    Raises:
+        ValueError: not a finite decimal number, or a float (which is no exact amount).
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        raise ValueError(f"not an exact decimal amount: {value!r}")
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f"not a decimal amount: {value!r}") from None
+    if not amount.is_finite():
+        raise ValueError(f"not a finite amount: {value!r}")
+    return amount
+
+
+def show(amount: Decimal, places: int = 2) -> str:
+    """``$5.14``: rounded half up, as people read prices; a negative one is ``-$0.10``."""
+    rounded = amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, EXACT)
+    sign = "-" if rounded < 0 else ""
+    return f"{sign}${abs(rounded):f}"
+
+
+def show_exactly(amount: Decimal) -> str:
+    """The amount in full, without exponent and trailing zeros: ``0.019143``, ``0``."""
+    text = f"{amount:f}"
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
