@@ -1,0 +1,52 @@
+"""The console's lines: one for each request, as the user knows them. Pure text."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from abg.money import show
+
+__all__ = ["allowed", "blocked", "budgets", "failed", "listening", "warned"]
+
+
+def listening(host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"[abg] listening on http://{shown}:{port}"
+
+
+def budgets(session: Decimal | None, daily: Decimal | None) -> str:
+    return f"[abg] session budget: {_limit(session)} daily budget: {_limit(daily)}"
+
+
+def allowed(session: str, model: str, cost: Decimal, session_total: Decimal, note: str = "") -> str:
+    line = (
+        f"[abg] ALLOW session={printable(session)} model={printable(model) or '?'} "
+        f"cost={show(cost, 4)} session_total={show(session_total)}"
+    )
+    return f"{line} | {note}" if note else line
+
+
+def warned(session: str, cost: Decimal, session_total: Decimal, warning: str) -> str:
+    return (
+        f"[abg] WARN session={printable(session)} cost={show(cost, 4)} "
+        f"session_total={show(session_total)} | {warning}"
+    )
+
+
+def blocked(session: str, reason: str) -> str:
+    return f"[abg] BLOCKED session={printable(session)} | {reason}"
+
+
+def failed(session: str, model: str, reason: str) -> str:
+    return f"[abg] ERROR session={printable(session)} model={printable(model) or '?'} | {reason}"
+
+
+def printable(text: str) -> str:
+    """Text that cannot start a line or steer a terminal: only visible characters are left."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _limit(amount: Decimal | None) -> str:
+    return "none" if amount is None else show(amount)

@@ -1,0 +1,84 @@
+"""One paid call between its admission and its ledger entry.
+
+States: *asked* (waiting for a decision), *held* (money is reserved), *ended* (settled, refused
+or left). A flight ends exactly once; whoever ends it second is ignored, since a client that
+hangs up and a vendor that finishes may come in the same instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+
+from abg.book import Decision
+from abg.call import Call, Scope, Session
+from abg.dialects import Dialect, Meter
+from abg.money import ZERO
+
+__all__ = ["Flight"]
+
+
+class Flight:
+    """Mutable state of one call; only the guard and the corridor touch it."""
+
+    __slots__ = (
+        "admitted_at",
+        "answered_at",
+        "asked_at",
+        "call",
+        "decision",
+        "dialect",
+        "ended",
+        "estimate",
+        "hold",
+        "id",
+        "meter",
+        "on_decision",
+        "on_void",
+        "output_limit",
+        "scope",
+        "sent",
+        "sent_at",
+        "session",
+        "status",
+        "subscription",
+        "waiting",
+    )
+
+    def __init__(
+        self, id: str, dialect: Dialect, call: Call, session: Session, scope: Scope
+    ) -> None:
+        self.id = id
+        self.dialect = dialect
+        self.call = call
+        self.session = session
+        self.scope = scope
+        self.subscription = session.auth == "subscription"
+        self.decision: Decision | None = None
+        self.meter: Meter | None = None
+        self.hold: Decimal = ZERO
+        self.estimate: Decimal = ZERO
+        self.output_limit: int | None = None
+        self.admitted_at: datetime | None = None
+        self.asked_at = 0.0
+        self.sent_at = 0.0
+        self.answered_at: float | None = None
+        self.status = 0
+        self.sent = False
+        self.waiting = False
+        self.ended = False
+        self.on_decision: Callable[[Flight], None] | None = None
+        self.on_void: Callable[[], None] | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes of the answer, decoded; returns what the client gets of them."""
+        meter = self.meter
+        if meter is None:
+            meter = self.meter = self.dialect.meter(self.call)
+        return meter.feed(data)
+
+    @property
+    def metered(self) -> bool:
+        """The usage that counts has been seen: the call can be settled at once."""
+        return self.meter is not None and self.meter.final

@@ -1,0 +1,495 @@
+"""The guard: configuration, prices, book and journal, without sockets.
+
+Feed it what happens to a call; it answers with what to do. Time, ids and the outside world are
+handed in, so that a simulator drives ten thousand sessions through the very same code::
+
+    flight = guard.ask(dialect, call, session)   # ALLOW, BLOCK or WAIT
+    guard.depart(flight)                         # money is held, the in-flight journal knows it
+    relayed = flight.feed(answer_bytes)          # in any split
+    guard.land(flight, "complete", status=200)   # priced, settled, one ledger line
+
+Each call that asks ends exactly once: by ``refuse`` (inside ``ask``), ``leave`` or ``land``.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from abg import console
+from abg.background import OpenCalls
+from abg.book import Ask, Book, Decision, Finding, Verdict
+from abg.call import Call, Scope, Session
+from abg.config import Config
+from abg.dialects import Dialect, Meter, Refusal
+from abg.errors import LedgerUnavailable
+from abg.estimate import History, estimate
+from abg.flight import Flight
+from abg.ledger import Entry, Event
+from abg.money import ZERO
+from abg.presume import Shortfall, presume
+from abg.pricing import PriceTable
+from abg.refusals import decision_headers, refusal_text
+from abg.tally import Tally
+from abg.usage import Reading
+
+__all__ = ["Guard", "Ledger"]
+
+HISTORIES = 4096
+"""Sessions whose recent calls are remembered for estimates; an older one starts afresh."""
+
+
+class Ledger(Protocol):
+    """What the guard needs of the journal."""
+
+    @property
+    def healthy(self) -> bool: ...
+    @property
+    def problem(self) -> str: ...
+    def append(self, record: Entry | Event) -> None: ...
+    def reserve(self, id: str, facts: dict[str, Any]) -> None: ...
+    def release(self, id: str) -> None: ...
+
+
+class Guard:
+    """Decides, prices and records; see the module's text for its four verbs.
+
+    Args:
+        clock: the time of day, timezone-aware UTC.
+        monotonic: seconds that never step back, for durations.
+        new_id: a fresh id for each call, unique across restarts.
+        say: takes one console line.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        table: PriceTable,
+        book: Book,
+        opened: OpenCalls,
+        ledger: Ledger,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        new_id: Callable[[], str],
+        say: Callable[[str], None],
+    ) -> None:
+        self.config = config
+        self.table = table
+        self.book = book
+        self.opened = opened
+        self.ledger = ledger
+        self.tally = Tally()
+        self._clock = clock
+        self._monotonic = monotonic
+        self._new_id = new_id
+        self._say = say
+        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._waiting: dict[str, Flight] = {}
+        self._airborne: dict[str, Flight] = {}
+        self._fail_closed = config.on_ledger_error == "block"
+        self.on_waiting: Callable[[], None] = lambda: None
+        """Called whenever the time of ``next_wake`` may have changed."""
+
+    # -- asking ------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        dialect: Dialect,
+        call: Call,
+        session: Session,
+        on_decision: Callable[[Flight], None] | None = None,
+    ) -> Flight:
+        """Decide on a call. Its ``decision`` says allow, block or wait.
+
+        While it waits nothing is held; ``on_decision`` is called once its fate is known.
+        """
+        match = self.table.resolve(dialect.vendor, call.model)
+        scope = Scope(
+            session.id,
+            session.agent,
+            session.subagent or "",
+            match.name,
+            session.project or "",
+            session.auth,
+        )
+        flight = Flight(self._new_id(), dialect, call, session, scope)
+        flight.on_decision = on_decision
+        flight.admitted_at = now = self._clock()
+        flight.asked_at = self._monotonic()
+        self._note_model(match, call)
+        flight.estimate = self._estimate(flight, now)
+        decision = self.book.admit(
+            Ask(
+                id=flight.id,
+                scope=scope,
+                hold=flight.estimate,
+                floor=flight.estimate,
+                fingerprint=call.fingerprint,
+                thread=session.thread or "",
+            ),
+            now,
+        )
+        self._decide(flight, decision)
+        return flight
+
+    def depart(self, flight: Flight) -> None:
+        """Write the reservation down, before the first byte leaves for the vendor.
+
+        Raises:
+            LedgerUnavailable: it cannot be written; the flight has ended, nothing is held.
+        """
+        try:
+            if self._fail_closed and not self.ledger.healthy:
+                raise LedgerUnavailable(self.ledger.problem)
+            self.ledger.reserve(flight.id, self._facts(flight))
+        except LedgerUnavailable:
+            if self._fail_closed:
+                self.book.void(flight.id, self._clock())
+                self._end(flight)
+                self.tally.count("ledger_unavailable")
+                raise
+        flight.sent_at = self._monotonic()
+        self._airborne[flight.id] = flight
+
+    def answered(self, flight: Flight, status: int) -> None:
+        """The head of the vendor's answer is here."""
+        flight.status = status
+        flight.answered_at = self._monotonic()
+
+    def leave(self, flight: Flight) -> None:
+        """The client of a waiting call has gone: nothing was held, an entry says so."""
+        if flight.ended:
+            return
+        self._waiting.pop(flight.id, None)
+        self.book.leave(flight.id)
+        self._end(flight)
+        self._record(flight, Reading(), ZERO, "allow", "client_gone", reason="left while waiting")
+        self.wake()
+
+    def refusal(self, flight: Flight) -> Refusal:
+        """The answer to a blocked call, in its dialect's shape."""
+        decision = flight.decision
+        assert decision is not None
+        text = refusal_text(
+            decision,
+            flight.scope,
+            locked=self.config.lock_budgets,
+            notional=flight.subscription,
+        )
+        kind = "busy" if decision.busy else "spent"
+        refusal = flight.dialect.refusal(text, kind=kind, request_id=flight.id)
+        word = "busy" if decision.busy else "block"
+        refusal.headers.extend(decision_headers(word, flight.scope, decision.findings))
+        return refusal
+
+    # -- landing -----------------------------------------------------------------------------
+
+    def land(self, flight: Flight, end: str, *, status: int = 0, reason: str = "") -> None:
+        """The call is over: price it, settle it, write its line. Ending twice is ignored.
+
+        Args:
+            end: ``complete``, ``client_gone``, ``upstream_cut``, ``upstream_failed``, ``timeout``,
+                ``cut``, ``voided`` or ``shutdown``.
+            status: what the client was answered.
+        """
+        if flight.ended:
+            return
+        self._end(flight)
+        now = self._clock()
+        flight.status = status or flight.status
+        reading, source = self._reading(flight, end)
+        cost, price, marks = ZERO, "table", reading.marks
+        if source != "none":
+            priced = self.table.cost(
+                flight.dialect.vendor,
+                reading,
+                flight.call,
+                flight.admitted_at or now,
+                subscription=flight.subscription,
+            )
+            cost, price, marks = priced.usd, priced.price, priced.marks
+            if source == "estimated" and self.config.enforcement == "strict":
+                cost = max(cost, flight.hold)
+        keep_open = source == "estimated" and reading.response_id is not None and end == "complete"
+        settled = self.book.settle(flight.id, cost, now)
+        action = "warn" if settled.warnings or self._would_block(flight) else "allow"
+        if source == "measured" and status < 400:
+            self._history(flight.session.id).add(flight.call, reading, cost)
+        self._record(
+            flight,
+            reading,
+            cost,
+            action,
+            end,
+            session_total=settled.session_total,
+            cost_source=source,
+            price=price,
+            marks=marks,
+            reason=reason,
+            warnings=settled.warnings,
+            open_id=reading.response_id if keep_open else None,
+        )
+        self.ledger.release(flight.id)
+        self.wake()
+
+    def observe(self, response_id: str, dialect: Dialect, meter: Meter) -> None:
+        """A later answer may carry the usage of an open call: write the difference once."""
+        reading = meter.reading
+        opened = self.opened.get(response_id)
+        if opened is None or not reading.final:
+            return
+        now = self._clock()
+        call = Call(dialect.name, opened.endpoint, opened.model)
+        cost = self.table.cost(dialect.vendor, reading, call, opened.ts)
+        usage = reading.usage
+        self._write_event(
+            Event(
+                now,
+                "adjust",
+                {
+                    "session_id": opened.session_id,
+                    "cost_usd": cost.usd - opened.cost_usd,
+                    "measured_usd": cost.usd,
+                    "open": response_id,
+                    "of": opened.request_id,
+                    "at": opened.ts,
+                    "agent": opened.agent,
+                    "model": reading.model or opened.model,
+                    "project": opened.project,
+                    "auth": opened.auth,
+                    "subagent": opened.subagent,
+                    "budgets": opened.budgets,
+                    "input_tokens": usage.input_tokens,
+                    "output_tokens": usage.output_tokens,
+                    "cache_read_tokens": usage.cache_read_tokens,
+                    "cache_write_tokens": usage.cache_write_tokens,
+                },
+            )
+        )
+
+    # -- waiting -----------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Tell waiting calls whose fate is decided now."""
+        if not self._waiting:
+            return
+        for id, decision in self.book.woken(self._clock()):
+            flight = self._waiting.pop(id, None)
+            if flight is not None:
+                self._decide(flight, decision)
+                if flight.on_decision is not None:
+                    flight.on_decision(flight)
+        self.on_waiting()
+
+    def next_wake(self) -> datetime | None:
+        """When ``wake`` is due at the latest; None: nobody waits for a moment."""
+        return self.book.next_wake() if self._waiting else None
+
+    # -- power over money at run time ----------------------------------------------------------
+
+    def event(self, name: str, **data: Any) -> None:
+        """Record what a person did (reset, raise, block, unblock) and let it take effect."""
+        self._write_event(Event(self._clock(), name, data))
+
+    def void(self, id: str) -> bool:
+        """Abort the call that holds money under this id; it settles as any cut call does."""
+        flight = self._airborne.get(id)
+        if flight is None:
+            return False
+        if flight.on_void is not None:
+            flight.on_void()
+        self.land(flight, "voided")
+        return True
+
+    def airborne(self) -> list[Flight]:
+        """The calls that are with a vendor now."""
+        return list(self._airborne.values())
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _decide(self, flight: Flight, decision: Decision) -> None:
+        flight.decision = decision
+        verdict = decision.verdict
+        flight.waiting = verdict is Verdict.WAIT
+        if verdict is Verdict.ALLOW:
+            flight.hold = decision.hold
+        elif verdict is Verdict.WAIT:
+            self._waiting[flight.id] = flight
+            self.on_waiting()
+        else:
+            self._end(flight)
+            reason = "; ".join(f.message() for f in decision.findings)
+            flight.status = self.refusal(flight).status
+            self._record(flight, Reading(), ZERO, "block", "blocked", reason=reason)
+
+    def _end(self, flight: Flight) -> None:
+        flight.ended = True
+        self._airborne.pop(flight.id, None)
+
+    def _reading(self, flight: Flight, end: str) -> tuple[Reading, str]:
+        reading = flight.meter.reading if flight.meter is not None else Reading()
+        answered_badly = flight.status >= 300 or (flight.status and flight.status < 200)
+        if reading.final:
+            return reading, "measured" if reading.billed else "none"
+        if not flight.sent or (answered_badly and flight.answered_at is not None):
+            return reading, "none"
+        if reading.failed and not reading.samplings and not reading.output_bytes:
+            return reading, "none"
+        shortfall = Shortfall(
+            seconds=self._monotonic() - flight.sent_at,
+            answered=end == "complete",
+            max_output_tokens=flight.output_limit,
+        )
+        return presume(reading, flight.call, shortfall), "estimated"
+
+    def _estimate(self, flight: Flight, now: datetime) -> Decimal:
+        rates = self.table.typical(flight.dialect.vendor, flight.call.model, now)
+        flight.output_limit = rates.max_output_tokens
+        return estimate(flight.call, rates, self._histories.get(flight.session.id))
+
+    def _history(self, session: str) -> History:
+        history = self._histories.get(session)
+        if history is None:
+            history = self._histories[session] = History()
+            if len(self._histories) > HISTORIES:
+                self._histories.popitem(last=False)
+        else:
+            self._histories.move_to_end(session)
+        return history
+
+    def _facts(self, flight: Flight) -> dict[str, Any]:
+        session, scope = flight.session, flight.scope
+        facts: dict[str, Any] = {
+            "ts": flight.admitted_at,
+            "session_id": scope.session,
+            "agent": scope.agent,
+            "model": flight.call.model,
+            "hold_usd": flight.hold or flight.estimate,
+            "auth": scope.auth,
+        }
+        if session.subagent:
+            facts["subagent"] = session.subagent
+        if session.project:
+            facts["project"] = session.project
+        return facts
+
+    def _would_block(self, flight: Flight) -> Sequence[Finding]:
+        return flight.decision.would_block if flight.decision is not None else ()
+
+    def _record(
+        self,
+        flight: Flight,
+        reading: Reading,
+        cost: Decimal,
+        action: str,
+        end: str,
+        *,
+        session_total: Decimal | None = None,
+        cost_source: str = "none",
+        price: str = "table",
+        marks: tuple[str, ...] = (),
+        reason: str = "",
+        warnings: Sequence[Finding] = (),
+        open_id: str | None = None,
+    ) -> None:
+        session, call, usage = flight.session, flight.call, reading.usage
+        if session_total is None:
+            session_total = self.book.session_total(session.id)
+        now = self._monotonic()
+        answered = flight.answered_at
+        model = reading.model or call.model
+        shadow = self._would_block(flight)
+        entry = Entry(
+            ts=flight.admitted_at or self._clock(),
+            session_id=session.id,
+            model=model,
+            input_tokens=usage.input_tokens + usage.audio_input_tokens,
+            output_tokens=usage.output_tokens + usage.audio_output_tokens,
+            cost_usd=cost,
+            session_total_usd=session_total,
+            action=action,
+            request_id=flight.id,
+            agent=session.agent,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=reading.reasoning_tokens,
+            status=flight.status,
+            duration_ms=round((now - flight.asked_at) * 1000),
+            ttft_ms=None if answered is None else round((answered - flight.sent_at) * 1000),
+            end=end,
+            cost_source=cost_source,
+            price=price,
+            model_requested=call.model if call.model != model else None,
+            reason=reason or None,
+            would_block=tuple(f.budget for f in shadow) or None,
+            hold_usd=flight.hold if flight.hold else None,
+            subagent=session.subagent,
+            thread=session.thread,
+            parent=session.parent,
+            project=session.project,
+            auth=session.auth if session.auth != "none" else None,
+            session_source=session.source,
+            request_class=session.request_class,
+            endpoint=call.endpoint,
+            tier=reading.tier,
+            speed=reading.speed,
+            geo=reading.geo,
+            web_searches=reading.web_searches or None,
+            marks=marks or None,
+            response_id=reading.response_id,
+            open=open_id,
+        )
+        try:
+            self.ledger.append(entry)
+        except LedgerUnavailable as error:
+            self._say(f"[abg] ERROR ledger: {error}")
+        if open_id is not None:
+            self.opened.apply(entry)
+        self.tally.record(entry, end)
+        self._say(self._line(entry, end, warnings, shadow))
+
+    def _line(
+        self, entry: Entry, end: str, warnings: Sequence[Finding], shadow: Sequence[Finding]
+    ) -> str:
+        if entry.action == "block":
+            return console.blocked(entry.session_id, entry.reason or "")
+        if entry.action == "warn":
+            texts = [f.message() + " (not blocked: block_on_limit is false)" for f in shadow]
+            texts += [f.warning() for f in warnings]
+            return console.warned(
+                entry.session_id, entry.cost_usd, entry.session_total_usd, "; ".join(texts)
+            )
+        if entry.status >= 500 and end != "complete":
+            return console.failed(entry.session_id, entry.model, entry.reason or end)
+        notes = [] if end == "complete" else [end.replace("_", " ")]
+        if entry.cost_source == "estimated":
+            notes.append("estimated")
+        return console.allowed(
+            entry.session_id,
+            entry.model,
+            entry.cost_usd,
+            entry.session_total_usd,
+            ", ".join(notes),
+        )
+
+    def _write_event(self, event: Event) -> None:
+        self.ledger.append(event)
+        self.book.apply(event)
+        self.opened.apply(event)
+        self.wake()
+
+    def _note_model(self, match: Any, call: Call) -> None:
+        if match.price == "assumed" and self.tally.note_model(call.model):
+            name = console.printable(call.model) or "(none)"
+            self._say(
+                f"[abg] unknown model {name}: priced as the dearest of its family "
+                f"({match.name}); add it under prices: to price it exactly"
+            )

@@ -1,0 +1,65 @@
+"""What a refused user reads: why, and the one command that helps. Pure text."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from urllib.parse import quote
+
+from abg.book import Decision, Finding
+from abg.call import Headers, Scope
+
+__all__ = ["decision_headers", "refusal_text"]
+
+PREFIX = "[abg] "
+LOCKED = "Budgets are locked by the configuration (lock_budgets)."
+
+
+def refusal_text(decision: Decision, scope: Scope, *, locked: bool, notional: bool = False) -> str:
+    """``[abg] Session budget exhausted: $5.14 >= $5.00. Raise it with: …``.
+
+    Args:
+        decision: blocked, with at least one finding.
+        locked: budgets cannot be raised at run time.
+        notional: the call is paid by a subscription, which is not charged by this amount.
+    """
+    findings = decision.findings
+    sentences = ["; ".join(f.message() for f in findings)]
+    if notional:
+        sentences.append("The amount is notional: your plan is not charged by it")
+    frees = _frees(findings)
+    if frees is not None:
+        sentences.append(f"It frees up at {frees.isoformat(sep=' ', timespec='minutes')}")
+    remedy = LOCKED if locked else _remedy(findings[0], scope)
+    return PREFIX + ". ".join([*sentences, remedy])
+
+
+def decision_headers(verdict: str, scope: Scope, findings: Sequence[Finding]) -> Headers:
+    """The headers by which a program tells abg's refusal from a vendor's."""
+    headers = [
+        (b"x-abg-decision", verdict.encode("ascii")),
+        # A header value is ASCII: other characters of a session's name are percent-encoded.
+        (b"x-abg-session", quote(scope.session, safe=" /:@~!$&'()*+,;=").encode("ascii")),
+    ]
+    if findings:
+        names = ", ".join(quote(f.budget, safe=" ~") for f in findings)
+        headers.append((b"x-abg-budget", names.encode("ascii")))
+    return headers
+
+
+def _frees(findings: Sequence[Finding]) -> datetime | None:
+    times = [f.frees_at for f in findings if f.frees_at is not None]
+    return min(times) if times else None
+
+
+def _remedy(finding: Finding, scope: Scope) -> str:
+    session = shlex.quote(scope.session)
+    if finding.kind == "blocked":
+        which = "--all" if finding.key == "*" else session
+        return f"Let it go on with: abg unblock {which}"
+    if finding.kind == "loop":
+        return f"Look at what it repeats; start again with: abg reset --session {session}"
+    if finding.kind == "session":
+        return f"Raise it with: abg budget raise --session {session} --by 5"
+    return f"Raise it with: abg budget raise --budget {shlex.quote(finding.budget)} --by 5"

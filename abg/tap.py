@@ -1,0 +1,56 @@
+"""``twist abg --config FILE``: options and service for Twisted's own runner."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.python import usage
+
+from abg.config import Loaded, load
+from abg.errors import AbgError
+from abg.places import Places
+from abg.service import GuardService, raise_open_files
+
+__all__ = ["Options", "makeService"]
+
+
+class Options(usage.Options):  # type: ignore[misc]
+    """The flags of ``twist abg``; the same as those of ``abg proxy``."""
+
+    synopsis = "[options]"
+    optParameters = [
+        ["config", "c", None, "The configuration file (agentbillguard.yaml)."],
+        ["port", "p", None, "The port to listen on."],
+        ["host", None, None, "The address to listen on."],
+    ]
+
+    def postOptions(self) -> None:
+        flags = {k: self[k] for k in ("config", "port", "host") if self[k] is not None}
+        places = Places.of(os.environ, sys.platform)
+        try:
+            self.loaded = load(flags, os.environ, Path.cwd(), places)
+        except AbgError as error:
+            raise usage.UsageError(f"[abg] {error}") from None
+
+
+class TwistService(GuardService):
+    """A start that fails ends ``twist`` with the message, instead of a traceback and a program
+    that runs on without a listener."""
+
+    def startService(self) -> None:
+        try:
+            super().startService()
+        except AbgError as error:
+            print(f"[abg] {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+
+def makeService(options: Any) -> IService:
+    """The service ``twist`` runs."""
+    loaded: Loaded = options.loaded
+    raise_open_files()
+    return TwistService(loaded, say=lambda line: print(line, flush=True))

@@ -1,0 +1,41 @@
+"""The console's lines, exactly as users know them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abg import console
+
+
+def test_the_lines_of_the_contract():
+    assert console.allowed("default", "claude-sonnet-4-6", Decimal("0.01838"), Decimal("1.234")) == (
+        "[abg] ALLOW session=default model=claude-sonnet-4-6 cost=$0.0184 session_total=$1.23"
+    )
+    assert console.warned(
+        "default", Decimal("0.0291"), Decimal("4.01"), "Budget warning: session=$4.01/5.00"
+    ) == (
+        "[abg] WARN session=default cost=$0.0291 session_total=$4.01 | "
+        "Budget warning: session=$4.01/5.00"
+    )
+    assert console.blocked("default", "Session budget exhausted: $5.14 >= $5.00") == (
+        "[abg] BLOCKED session=default | Session budget exhausted: $5.14 >= $5.00"
+    )
+    assert console.listening("127.0.0.1", 8788) == "[abg] listening on http://127.0.0.1:8788"
+    assert console.listening("::1", 1) == "[abg] listening on http://[::1]:1"
+    assert console.budgets(Decimal(5), None) == "[abg] session budget: $5.00 daily budget: none"
+
+
+def test_a_note_and_an_error():
+    line = console.allowed("s", "", Decimal(0), Decimal(0), "client gone")
+    assert line.endswith("model=? cost=$0.0000 session_total=$0.00 | client gone".split("model")[1])
+    assert console.failed("s", "", "no route") == "[abg] ERROR session=s model=? | no route"
+
+
+@given(st.text())
+def test_no_name_can_forge_a_line(name):
+    line = console.blocked(name, "x")
+    assert line.isprintable()
+    assert line.startswith("[abg] BLOCKED session=")

@@ -1,0 +1,81 @@
+"""The reverse-proxy resource: all of abg, for anybody's ``Site``.
+
+In an existing Twisted service::
+
+    from abg.config import Config
+    from abg.web.resource import GuardResource
+
+    site.resource.putChild(b"llm", GuardResource(Config(session_budget_usd=Decimal(5))))
+
+and agents are pointed at ``http://…/llm`` (Claude Code) or ``http://…/llm/v1`` (Codex).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.web.resource import Resource
+
+from abg.config import Config
+from abg.service import Engine
+from abg.web.admin import Admin
+from abg.wire.site import ExchangeResource
+
+__all__ = ["GuardResource"]
+
+
+class GuardResource(Resource):
+    """Model calls go through the guard, ``/abg/…`` is its own face.
+
+    Args:
+        config: what to guard by; ``port`` and ``host`` are the mounting site's affair.
+        engine: parts that exist already (abg's own service); else they are made here, and
+            stopped when the reactor stops.
+        allowed_hosts: names that a ``Host`` header may have; None leaves that to the site.
+        reactor, say: as for ``Engine``.
+
+    Raises:
+        ConfigError, LedgerLocked, LedgerUnavailable: see ``Engine``.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        engine: Engine | None = None,
+        allowed_hosts: tuple[str, ...] | None = None,
+        reactor: Any = None,
+        say: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__()
+        if engine is None:
+            if reactor is None:
+                from twisted.internet import reactor
+            engine = Engine(
+                config or Config(), reactor, say=say, allowed_hosts=allowed_hosts, mounted=True
+            )
+            engine.start()
+            reactor.addSystemEventTrigger("before", "shutdown", engine.stop)
+        self.engine = engine
+        self._proxy = ExchangeResource(engine.corridor)
+        self._admin = Admin(engine)
+
+    def render(self, request: Any) -> Any:
+        target = below_mount(request)
+        path = target.partition(b"?")[0]
+        if path == b"/abg" or path.startswith(b"/abg/"):
+            return self._admin.render_path(request, path)
+        return self._proxy.render_target(request, target)
+
+
+def below_mount(request: Any) -> bytes:
+    """The raw target as if the resource stood at the root: only whole segments are taken off."""
+    uri: bytes = request.uri
+    mounted = len(request.prepath)
+    if not mounted or not uri.startswith(b"/"):
+        return uri
+    path, mark, query = uri.partition(b"?")
+    return b"/" + b"/".join(path.split(b"/")[1 + mounted :]) + mark + query
