@@ -1,0 +1,49 @@
+"""``abg block`` and ``abg unblock``: the kill switch, at once and across a restart."""
+
+from __future__ import annotations
+
+import argparse
+
+from abg.cli import client
+
+__all__ = ["add_block", "add_unblock"]
+
+
+def add_block(parser: argparse.ArgumentParser) -> None:
+    _add_target(parser)
+    parser.set_defaults(run=block)
+
+
+def add_unblock(parser: argparse.ArgumentParser) -> None:
+    _add_target(parser)
+    parser.set_defaults(run=unblock)
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    client.add_where(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("session", nargs="?", metavar="NAME", help="this session")
+    which.add_argument("--all", action="store_true", help="every session")
+
+
+def block(arguments: argparse.Namespace) -> int:
+    """Refuse every further call of a session, or of all."""
+    client.change(arguments, "/abg/block", _target(arguments))
+    back = "--all" if arguments.all else arguments.session
+    print(f"{_named(arguments)}: no further call passes. Let it go on with: abg unblock {back}")
+    return 0
+
+
+def unblock(arguments: argparse.Namespace) -> int:
+    """Let a blocked session, or all, go on (within its budgets)."""
+    client.change(arguments, "/abg/unblock", _target(arguments))
+    print(f"{_named(arguments)}: calls pass again, within the budgets")
+    return 0
+
+
+def _target(arguments: argparse.Namespace) -> dict[str, object]:
+    return {"all": True} if arguments.all else {"session": arguments.session}
+
+
+def _named(arguments: argparse.Namespace) -> str:
+    return "all sessions" if arguments.all else f"session {arguments.session}"

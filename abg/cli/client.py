@@ -1,0 +1,404 @@
+"""Asking the running proxy: finds it, and speaks just enough HTTP over one socket.
+
+``http.client`` alone costs 19 ms to import, more than all that is needed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from abg.errors import AbgError
+
+if TYPE_CHECKING:
+    from abg.places import Places
+
+__all__ = [
+    "Address",
+    "Answer",
+    "NotRunning",
+    "Refused",
+    "add_where",
+    "addresses",
+    "admin_token",
+    "change",
+    "dumps",
+    "find",
+    "get",
+    "parse_url",
+    "places",
+    "post",
+    "read_lock",
+    "request",
+    "status",
+    "who",
+]
+
+MAX_ANSWER = 64 * 1024 * 1024
+DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8788
+FILE_NAME = "agentbillguard.yaml"
+
+
+class NotRunning(AbgError):
+    """No proxy answers; the text says where it was looked for, and how to start one."""
+
+
+class Refused(AbgError):
+    """The proxy answered that it will not do this; the text is its reason."""
+
+
+class Address(NamedTuple):
+    """A place where a proxy may listen, and how it was found."""
+
+    host: str
+    port: int
+    source: str
+
+    @property
+    def url(self) -> str:
+        shown = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{shown}:{self.port}"
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """The arguments by which every command finds the proxy it talks to."""
+    parser.add_argument(
+        "--url", metavar="URL", help="the proxy's address (default: the one that runs)"
+    )
+    parser.add_argument(
+        "--config", metavar="FILE", help="the configuration that the proxy was started with"
+    )
+
+
+def status(arguments: argparse.Namespace, *, timeout: float = 5.0) -> tuple[Address, Any]:
+    """The running proxy and its ``/abg/status``, amounts as Decimal.
+
+    Raises:
+        NotRunning: nothing that is abg answers.
+    """
+    return find(arguments.url, arguments.config, timeout=timeout)
+
+
+def find(
+    url: str | None = None,
+    config: str | None = None,
+    *,
+    session: str | None = None,
+    timeout: float = 5.0,
+) -> tuple[Address, Any]:
+    """The first place that answers as abg does, with its status.
+
+    Args:
+        session: only this session is of interest, which keeps the answer short.
+
+    Raises:
+        NotRunning: none does; all places that were tried are named.
+    """
+    from urllib.parse import quote
+
+    tried = []
+    path = "/abg/status" if session is None else f"/abg/status?session={quote(session, safe='')}"
+    for address in addresses(url, config):
+        try:
+            answer = request(address, "GET", path, timeout=timeout)
+            found = _parse(answer.body)
+        except (OSError, ValueError) as problem:
+            tried.append(f"{address.url} ({address.source}): {_reason(problem)}")
+            continue
+        if answer.status == 200 and isinstance(found, dict) and "today_total_usd" in found:
+            return address, found
+        tried.append(f"{address.url} ({address.source}): something else answers there")
+    raise NotRunning(
+        "no proxy is running. Start one with: abg proxy"
+        + "".join(f"\n  looked at {place}" for place in tried)
+    )
+
+
+def addresses(
+    url: str | None, config: str | None, environ: Mapping[str, str] = os.environ
+) -> Iterator[Address]:
+    """Where a proxy may be, the surest first; only as much is read as is asked for.
+
+    Order: ``--url``; ``ABG_URL`` (set by ``abg run``); the lock file beside the ledger of the
+    configuration; the host and port of the configuration.
+    """
+    if url is not None:
+        yield parse_url(url, "--url")
+        return
+    if config is None and environ.get("ABG_URL"):
+        yield parse_url(environ["ABG_URL"], "ABG_URL")
+    ledger, configured = _configured(config, environ)
+    lock = read_lock(ledger)
+    if lock is not None:
+        yield lock
+    if lock is None or (lock.host, lock.port) != (configured.host, configured.port):
+        yield configured
+
+
+def parse_url(url: str, source: str) -> Address:
+    """``http://HOST:PORT``, with or without a path, as an address.
+
+    Raises:
+        AbgError: it is no such URL.
+    """
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        host, port = None, 0
+    if host is None or parts.scheme != "http":
+        raise AbgError(f"{source} is no address of a proxy (http://127.0.0.1:8788): {url!r}")
+    return Address(host, port, source)
+
+
+def read_lock(ledger: Path) -> Address | None:
+    """The address in the lock file beside a ledger; None without one that names a port."""
+    try:
+        lock = json.loads((ledger.parent / (ledger.name + ".lock")).read_bytes())
+        host, port = lock["host"], lock["port"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(host, str) or not isinstance(port, int) or not port:
+        return None
+    return Address(_reachable(host), port, "lock file of the ledger")
+
+
+def change(arguments: argparse.Namespace, path: str, body: Mapping[str, Any]) -> Any:
+    """Change something in the running proxy (POST with the admin token); its answer.
+
+    Raises:
+        NotRunning: there is none.
+        Refused: it will not (locked budgets, an unknown name, a wrong token); says why.
+    """
+    address, _ = status(arguments)
+    return post(address, path, body)
+
+
+def post(address: Address, path: str, body: Mapping[str, Any], *, timeout: float = 10.0) -> Any:
+    """POST to a proxy that has answered before.
+
+    Raises:
+        NotRunning: it has gone meanwhile.
+        Refused: it will not; says why.
+    """
+    payload = json.dumps({"who": who(), **body}, default=str).encode()
+    headers = {"content-type": "application/json", "x-abg-admin-token": admin_token()}
+    try:
+        answer = request(address, "POST", path, payload, headers, timeout=timeout)
+        said = _parse(answer.body) if answer.body else {}
+    except (OSError, ValueError) as problem:
+        raise NotRunning(f"the proxy at {address.url} did not answer: {_reason(problem)}") from None
+    if answer.status >= 300:
+        raise Refused(_complaint(answer.status, said))
+    return said
+
+
+def get(address: Address, path: str, *, timeout: float = 5.0) -> Any:
+    """The JSON of a ``GET /abg/…``.
+
+    Raises:
+        NotRunning: the proxy has gone meanwhile.
+        Refused: it has no such page; says why.
+    """
+    try:
+        answer = request(address, "GET", path, timeout=timeout)
+        said = _parse(answer.body)
+    except (OSError, ValueError) as problem:
+        raise NotRunning(f"the proxy at {address.url} did not answer: {_reason(problem)}") from None
+    if answer.status >= 300:
+        raise Refused(_complaint(answer.status, said))
+    return said
+
+
+def admin_token() -> str:
+    """The token that proves we may change things: whoever can read this user's files may.
+
+    Raises:
+        AbgError: it cannot be read; says what to do.
+    """
+    path = places().state / "admin-token"
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise AbgError(
+            f"the admin token cannot be read ({_reason(problem)}). It is made when the proxy "
+            f"first starts, by the user who runs it; run this command as that user: {path}"
+        ) from None
+
+
+def places(environ: Mapping[str, str] = os.environ) -> Places:
+    """Where this user's state and configuration lie."""
+    from abg.places import Places
+
+    return Places.of(environ, sys.platform)
+
+
+def who() -> str:
+    """The user, as changes are recorded in the ledger."""
+    name = os.environ.get("USER") or os.environ.get("USERNAME") or ""
+    if not name and hasattr(os, "getuid"):
+        name = f"uid {os.getuid()}"
+    return name
+
+
+def request(
+    address: Address,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    *,
+    timeout: float = 5.0,
+) -> Answer:
+    """One HTTP/1.1 request on a connection of its own.
+
+    Args:
+        timeout: seconds for all of it.
+
+    Raises:
+        OSError: not reachable, or not in time.
+        ValueError: what came is no HTTP answer.
+    """
+    host = address.url.partition("//")[2]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    message = "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
+    ends = time.monotonic() + timeout
+    with socket.create_connection((address.host, address.port), timeout) as connection:
+        connection.sendall(message)
+        return _read_answer(connection, ends)
+
+
+def _read_answer(connection: socket.socket, ends: float) -> Answer:
+    received = bytearray()
+    while len(received) <= MAX_ANSWER:
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no answer in time")
+        connection.settimeout(left)
+        part = connection.recv(262144)
+        if part:
+            received += part
+        answer = _answer(bytes(received), ended=not part)
+        if answer is not None:
+            return answer
+    raise ValueError("the answer is too large")
+
+
+def _answer(received: bytes, *, ended: bool) -> Answer | None:
+    """The answer, once it is complete.
+
+    Raises:
+        ValueError: it is no HTTP, or ends in the middle.
+    """
+    head, blank, body = received.partition(b"\r\n\r\n")
+    if not blank:
+        if ended:
+            raise ValueError("no HTTP answer")
+        return None
+    first, *rest = head.decode("latin-1").split("\r\n")
+    words = first.split(" ", 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        raise ValueError("no HTTP answer")
+    fields = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in rest)}
+    if "chunked" in fields.get("transfer-encoding", "").lower():
+        whole = _unchunk(body)
+    elif "content-length" in fields:
+        length = int(fields["content-length"])
+        whole = body[:length] if len(body) >= length else None
+    else:
+        whole = body if ended else None
+    if whole is None:
+        if ended:
+            raise ValueError("the answer was cut")
+        return None
+    return Answer(int(words[1]), whole)
+
+
+def _unchunk(body: bytes) -> bytes | None:
+    whole, at = [], 0
+    while True:
+        end = body.find(b"\r\n", at)
+        if end < 0:
+            return None
+        size = int(body[at:end].split(b";")[0], 16)
+        if size == 0:
+            return b"".join(whole)
+        at = end + 2
+        if len(body) < at + size + 2:
+            return None
+        whole.append(body[at : at + size])
+        at += size + 2
+
+
+def dumps(value: Any) -> str:
+    """JSON for a program: indented, amounts as plain numbers."""
+    return json.dumps(value, indent=2, default=_number, ensure_ascii=False)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"no JSON: {type(value).__name__}")
+
+
+def _configured(config: str | None, environ: Mapping[str, str]) -> tuple[Path, Address]:
+    """Ledger and address of the configuration; yaml is imported only where a file exists."""
+    home = places(environ)
+    found = config or next(
+        (p for p in (Path.cwd() / FILE_NAME, home.config / FILE_NAME) if p.is_file()), None
+    )
+    if found is None:
+        ledger = Path(environ.get("ABG_LEDGER_FILE") or home.ledger)
+        host = environ.get("ABG_HOST") or DEFAULT_HOST
+        port = environ.get("ABG_PORT", "")
+        number = int(port) if port.isdigit() else DEFAULT_PORT
+        return ledger, Address(_reachable(host), number, "the default address")
+    from abg.cli.settings import load
+
+    loaded = load(config)
+    settings = loaded.config
+    ledger = settings.ledger_file or home.ledger
+    return ledger, Address(_reachable(settings.host), settings.port, f"from {found}")
+
+
+def _reachable(host: str) -> str:
+    """Where to connect to reach a proxy that is bound to this address."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+
+
+def _parse(body: bytes) -> Any:
+    return json.loads(body, parse_float=Decimal)
+
+
+def _complaint(code: int, said: Any) -> str:
+    """The reason in an answer that refuses, in whichever of the usual shapes."""
+    error = said.get("error") if isinstance(said, dict) else None
+    if isinstance(error, dict):
+        error = error.get("message")
+    return str(error) if error else f"the proxy answered {code}"
+
+
+def _reason(problem: Exception) -> str:
+    if isinstance(problem, ConnectionRefusedError):
+        return "nothing listens there"
+    if isinstance(problem, TimeoutError):
+        return "no answer in time"
+    return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__

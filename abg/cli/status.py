@@ -1,0 +1,58 @@
+"""``abg status`` and ``abg reset``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from abg.cli import client
+
+__all__ = ["add_reset", "add_status"]
+
+
+def add_status(parser: argparse.ArgumentParser) -> None:
+    client.add_where(parser)
+    parser.add_argument("--json", action="store_true", help="print what the proxy says, as JSON")
+    parser.set_defaults(run=show_status)
+
+
+def add_reset(parser: argparse.ArgumentParser) -> None:
+    client.add_where(parser)
+    parser.add_argument("--session", metavar="NAME", required=True, help="whose budget")
+    parser.set_defaults(run=reset)
+
+
+def show_status(arguments: argparse.Namespace) -> int:
+    """Print the running proxy's status; 1 if there is none."""
+    address, status = client.status(arguments)
+    if arguments.json:
+        print(client.dumps(status))
+        return 0
+    from abg.home.present import status_text
+
+    print(status_text(status, address.url))
+    return 0
+
+
+def reset(arguments: argparse.Namespace) -> int:
+    """Start a session's budget again; the ledger keeps its history."""
+    address, status = client.status(arguments)
+    name = arguments.session
+    spent = (status.get("sessions") or {}).get(name)
+    if spent is None:
+        print(f"abg: {_no_such(name, status)}", file=sys.stderr)
+        return 1
+    client.post(address, "/abg/reset", {"session": name})
+    from abg.home.present import money
+
+    print(f"session {name} starts again at $0.00 (it had spent {money(spent)})")
+    return 0
+
+
+def _no_such(name: str, status: dict[str, object]) -> str:
+    from difflib import get_close_matches
+
+    sessions = status.get("sessions")
+    near = get_close_matches(name, sessions if isinstance(sessions, dict) else (), n=1)
+    hint = f"did you mean {near[0]}?" if near else "see: abg status"
+    return f"no session {name!r} has spent anything: {hint}"

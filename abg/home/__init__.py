@@ -1,0 +1,3 @@
+"""What the command line decides and says, as pure functions: no I/O, no clock, no Twisted."""
+
+__all__: list[str] = []
