@@ -27,7 +27,20 @@ from attrs import evolve, field, frozen
 
 from abg.money import ZERO, show_exactly
 
-__all__ = ["Damage", "Entry", "Event", "Posting", "Record", "decode", "digest", "encode", "posting"]
+__all__ = [
+    "LONGEST_LINE",
+    "LONGEST_TEXT",
+    "Damage",
+    "Entry",
+    "Event",
+    "Posting",
+    "Record",
+    "decode",
+    "digest",
+    "encode",
+    "posting",
+    "sound",
+]
 
 DIGEST_CHARS = 16
 """Length of ``prev``: 64 bits make an accident visible; no chain can stop a forger."""
@@ -397,12 +410,12 @@ def _shortened(record: Entry | Event) -> Entry | Event:
     """The record with texts that can be encoded, none of them beyond bounds."""
     if isinstance(record, Event):
         return Event(
-            record.ts, _sound(record.event, LONGEST_TEXT), _sound(record.data, LONGEST_TEXT)
+            record.ts, sound(record.event, LONGEST_TEXT), sound(record.data, LONGEST_TEXT)
         )
-    return Entry(*(_sound(value, LONGEST_TEXT) for value in _values(record)))
+    return Entry(*(sound(value, LONGEST_TEXT) for value in _values(record)))
 
 
-def _sound(value: Any, longest: int | None = None) -> Any:
+def sound(value: Any, longest: int | None = None) -> Any:
     """The same with texts that any encoder takes: a lone surrogate is shown as ``\\ud83d``."""
     if isinstance(value, str):
         if not value.isascii():
@@ -411,11 +424,11 @@ def _sound(value: Any, longest: int | None = None) -> Any:
             value = value[: longest - 1] + "…"
         return value
     if isinstance(value, Mapping):
-        return {_sound(str(key), longest): _sound(item, longest) for key, item in value.items()}
+        return {sound(str(key), longest): sound(item, longest) for key, item in value.items()}
     if isinstance(value, tuple):
-        return tuple(_sound(item, longest) for item in value)
+        return tuple(sound(item, longest) for item in value)
     if isinstance(value, list):
-        return [_sound(item, longest) for item in value]
+        return [sound(item, longest) for item in value]
     return value
 
 
@@ -465,7 +478,7 @@ def _event(read: dict[str, Any]) -> Event:
     if "cost_usd" in read:
         read["cost_usd"] = _read_amount(read["cost_usd"])
     data = {key: value for key, value in read.items() if key not in _RESERVED}
-    return Event(ts, _sound(event), _sound(data))
+    return Event(ts, sound(event), sound(data))
 
 
 def _entry(read: dict[str, Any]) -> Entry:
@@ -474,7 +487,7 @@ def _entry(read: dict[str, Any]) -> Entry:
     if cost < 0:
         raise _Unreadable("a call cannot cost less than nothing")
     session = read.get("session_id", read.get("session", "default"))
-    if not isinstance(session, str) or _sound(session) != session:
+    if not isinstance(session, str) or sound(session) != session:
         raise _Unreadable("session_id is no text")
     action = str(read.get("action", "allow")).lower()
     fields: dict[str, Any] = {
@@ -556,7 +569,7 @@ _MOST_TOKENS = 10**15
 
 
 def _read_text(value: Any) -> str:
-    text: str = _sound(value if isinstance(value, str) else str(value))
+    text: str = sound(value if isinstance(value, str) else str(value))
     return text
 
 
@@ -569,7 +582,7 @@ def _read_texts(value: Any) -> tuple[str, ...]:
 def _read_mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _Unreadable("no object")
-    mapping: dict[str, Any] = _sound(value)
+    mapping: dict[str, Any] = sound(value)
     return mapping
 
 

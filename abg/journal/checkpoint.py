@@ -1,0 +1,118 @@
+"""The checkpoint: totals as of one byte of the ledger, so that a start reads only what follows.
+
+It is a cache and never the truth: whoever loads it compares its digests with the ledger, and
+reads everything where they do not fit. Two lines: a head with offset, digests and the second
+line's own digest, then the totals.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from attrs import frozen
+
+from abg.journal.files import Files
+from abg.ledger import digest
+
+__all__ = ["Checkpoint", "fits", "pack", "unpack"]
+
+VERSION = 1
+
+_WINDOW = 1 << 16
+"""Bytes before the offset in which the last line must begin; longer lines do not fit."""
+
+
+@frozen
+class Checkpoint:
+    """Totals after all lines of earlier files and the first ``offset`` bytes of one."""
+
+    identity: str
+    """Digest of that file's first line."""
+    offset: int
+    lines: int
+    """Lines of that file before the offset."""
+    tail: str
+    """Digest of the last of them."""
+    number: int
+    """That file's number in the ledger's order, from 1."""
+    budgets: str
+    """Digest of the budget rules that the totals were folded under."""
+    spent: Decimal
+    """Sum of ``cost_usd`` over those lines: ``verify`` holds it against the file."""
+    totals: Any
+
+
+class _Head(msgspec.Struct):
+    version: int
+    identity: str
+    offset: int
+    lines: int
+    tail: str
+    number: int
+    budgets: str
+    spent: Decimal
+    check: str
+
+
+def pack(checkpoint: Checkpoint) -> bytes:
+    """The content of the file."""
+    totals = msgspec.json.encode(checkpoint.totals)
+    head = _Head(
+        VERSION,
+        checkpoint.identity,
+        checkpoint.offset,
+        checkpoint.lines,
+        checkpoint.tail,
+        checkpoint.number,
+        checkpoint.budgets,
+        checkpoint.spent,
+        sha256(totals).hexdigest(),
+    )
+    return msgspec.json.encode(head) + b"\n" + totals + b"\n"
+
+
+def unpack(data: bytes) -> Checkpoint | None:
+    """What the file says; None: it is damaged, or of another version."""
+    try:
+        first, second, rest = data.split(b"\n")
+        head = msgspec.json.decode(first, type=_Head)
+        if head.version != VERSION or rest or sha256(second).hexdigest() != head.check:
+            return None
+        totals = msgspec.json.decode(second)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return Checkpoint(
+        head.identity,
+        head.offset,
+        head.lines,
+        head.tail,
+        head.number,
+        head.budgets,
+        head.spent,
+        totals,
+    )
+
+
+def fits(checkpoint: Checkpoint, files: Files, path: Path, identity: str) -> bool:
+    """Whether the file with that first line still has, before the offset, what it had.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if checkpoint.identity != identity:
+        return False
+    start = max(0, checkpoint.offset - _WINDOW)
+    with files.read(path) as stream:
+        stream.seek(start)
+        before = stream.read(checkpoint.offset - start)
+    if len(before) != checkpoint.offset - start or before[-1:] != b"\n":
+        return False
+    lines = before[:-1].split(b"\n")
+    if start:
+        del lines[0]  # it began before the window
+    last = next((line for line in reversed(lines) if line.strip()), None)
+    return last is not None and digest(last) == checkpoint.tail

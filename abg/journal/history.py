@@ -1,0 +1,222 @@
+"""The files of one ledger, oldest first: the rotated ones, gzip-ed or not, and the active one.
+
+Known as rotated are the names that abg gives (``ledger-2026-10.jsonl``,
+``ledger-20261125-140201.jsonl``) and those that logrotate gives (``ledger.jsonl.1``,
+``ledger.jsonl-20261101``, ``ledger-20261101.jsonl``), each also with ``.gz``. Other files of the
+folder, such as another ledger, are left alone.
+
+Their order is told by the number and time in their first line, not by their names.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from attrs import frozen
+
+from abg.journal.files import Files
+from abg.ledger import Damage, Entry, Event, decode, digest
+
+__all__ = [
+    "LedgerFile",
+    "Line",
+    "blocks_of",
+    "first_record",
+    "ledger_files",
+    "lines_of",
+    "read_ledger",
+]
+
+BLOCK = 1 << 20
+"""Bytes read at once."""
+
+LONGEST = 64 * 1024 * 1024
+"""Bytes of a line that are kept at most: what is longer is damage, and memory stays bounded."""
+
+
+@frozen
+class LedgerFile:
+    """One file of a ledger, with what its first line says of its place in the order."""
+
+    path: Path
+    identity: str
+    """Digest of its first line; empty for an empty file."""
+    number: int
+    """Counted in ``rotate`` events from 1; 0: its first line tells none."""
+    begun: float
+    """Time of the first line, seconds since the epoch; infinity: it has none."""
+    size: int
+
+    @property
+    def packed(self) -> bool:
+        return self.path.suffix == ".gz"
+
+
+@frozen
+class Line:
+    """A line with its place."""
+
+    file: Path
+    number: int
+    """From 1, blank lines counted."""
+    offset: int
+    """Byte at which it begins, uncompressed."""
+    text: bytes
+    """Without line feed."""
+    digest: str
+    whole: bool = True
+    """False: the last line, without its line feed."""
+
+
+def ledger_files(files: Files, active: Path) -> list[LedgerFile]:
+    """All files of the ledger whose active file is ``active`` (which comes last, if it exists).
+
+    A file and its copy (gzip at work, a copytruncate half done) count once.
+
+    Raises:
+        OSError: the folder or a file cannot be read.
+    """
+    pattern = _rotated_names(active)
+    try:
+        names = files.names(active.parent)
+    except FileNotFoundError:
+        return []
+    found: dict[str, LedgerFile] = {}
+    last: LedgerFile | None = None
+    for name in sorted(names):
+        path = active.with_name(name)
+        if name == active.name:
+            last = _look(files, path)
+        elif pattern.match(name):
+            file = _look(files, path)
+            if file is not None and file.identity:
+                other = found.get(file.identity)
+                # Of a plain file and its packed copy the plain one is whole for certain.
+                if other is None or (other.packed, -other.size) > (file.packed, -file.size):
+                    found[file.identity] = file
+    if last is not None:
+        found.pop(last.identity, None)
+    ordered = sorted(found.values(), key=lambda file: (file.number, file.begun, file.path.name))
+    return ordered if last is None else [*ordered, last]
+
+
+def _rotated_names(active: Path) -> re.Pattern[str]:
+    name, stem, suffix = (re.escape(part) for part in (active.name, active.stem, active.suffix))
+    day = r"\d{4}-?\d\d(-?\d\d)?([-T]?\d\d-?\d\d-?\d\d|-\d{1,12})?([.-]\d{1,4})?"
+    return re.compile(rf"(?:{name}(?:\.\d{{1,6}}|[.-]{day})|{stem}[.-]{day}{suffix})(?:\.gz)?\Z")
+
+
+def _look(files: Files, path: Path) -> LedgerFile | None:
+    state = files.state(path)
+    if state is None or not _is_regular(state.mode):
+        return None
+    for line in lines_of(files, path):
+        if not line.text.strip():
+            continue
+        record = decode(line.text)
+        if isinstance(record, Damage):
+            begun, number = state.modified, 0
+        else:
+            begun, number = record.ts.timestamp(), _number(record)
+        return LedgerFile(path, line.digest, number, begun, state.size)
+    return LedgerFile(path, "", 0, float("inf"), state.size)
+
+
+def _is_regular(mode: int) -> bool:
+    return (mode & 0o170000) == 0o100000
+
+
+def _number(record: Entry | Event) -> int:
+    if isinstance(record, Event) and record.event == "rotate":
+        number = record.data.get("file", 0)
+        if isinstance(number, int):
+            return number
+    return 0
+
+
+def first_record(files: Files, path: Path) -> Entry | Event | Damage | None:
+    """What the first line says that is not blank; None: there is none."""
+    for line in lines_of(files, path):
+        if line.text.strip():
+            return decode(line.text)
+    return None
+
+
+def blocks_of(files: Files, path: Path, offset: int = 0) -> Iterator[tuple[list[bytes], bool]]:
+    """The lines of one file, many at once, without line feeds.
+
+    With each block comes whether its lines are whole: a last line without its line feed comes
+    alone and is not. A line longer than ``LONGEST`` comes as that many of its bytes. A gzip file
+    that breaks off ends there.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with files.read(path) as raw:
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw)
+        stream.seek(offset)
+        rest: list[bytes] = []
+        size = 0
+        while True:
+            try:
+                block = stream.read(BLOCK)
+            except EOFError:
+                block = b""
+            if not block:
+                break
+            if b"\n" not in block:
+                if size < LONGEST:
+                    rest.append(block)
+                    size += len(block)
+                continue
+            lines = block.split(b"\n")
+            if rest:
+                rest.append(lines[0])
+                lines[0] = b"".join(rest)
+                rest.clear()
+            last = lines.pop()
+            size = len(last)
+            if last:
+                rest.append(last)
+            yield lines, True
+        if rest:
+            yield [b"".join(rest)], False
+
+
+def lines_of(files: Files, path: Path) -> Iterator[Line]:
+    """The lines of one file with their places; the last one also without its line feed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    number = offset = 0
+    for texts, whole in blocks_of(files, path):
+        for text in texts:
+            number += 1
+            yield Line(path, number, offset, text, digest(text), whole)
+            offset += len(text) + 1
+
+
+def read_ledger(path: Path, files: Files | None = None) -> Iterator[Entry | Event | Damage]:
+    """Every record of a ledger, over all its files, oldest file first.
+
+    Reads only, and never disturbs the proxy that writes. A line that the proxy is just writing is
+    left out; damaged ones come as ``Damage`` with their place.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    files = files or Files()
+    for file in ledger_files(files, Path(os.path.realpath(path))):
+        for line in lines_of(files, file.path):
+            if line.text.strip():
+                record = decode(line.text)
+                if not isinstance(record, Damage):
+                    yield record
+                elif line.whole:
+                    yield record.at(file.path.name, line.number, line.offset)
