@@ -110,19 +110,14 @@ def _blocks(step: Step, request: Request, number: int) -> list[dict[str, Any]]:
         blocks.append({"type": "thinking", "thinking": step.thinking, "signature": "ZmFrZQ=="})
     if step.text:
         blocks.append({"type": "text", "text": step.text * max(1, step.events)})
-    tool = step.tool
+    tools = list(step.tools)
     if step.run is not None:
         told = {"command": step.run, "description": "Run the next command"}
-        tool = {"name": "Bash", "input": told}
-    if tool is not None:
-        blocks.append(
-            {
-                "type": "tool_use",
-                "id": f"toolu_fake_{number:06d}",
-                "name": tool["name"],
-                "input": tool.get("input", {}),
-            }
-        )
+        tools.append({"name": "Bash", "input": told})
+    for index, tool in enumerate(tools):
+        called = f"toolu_fake_{number:06d}_{index}"
+        inside = tool.get("input", {})
+        blocks.append({"type": "tool_use", "id": called, "name": tool["name"], "input": inside})
     return blocks
 
 

@@ -132,15 +132,13 @@ def _items(step: Step, request: Request, number: int) -> list[dict[str, Any]]:
                 "content": [dict(part, text=step.text * max(1, step.events))],
             }
         )
-    call = _call(step, request)
-    if call is not None:
-        kind, name, told = call
+    for index, (kind, name, told) in enumerate(_calls(step, request)):
         items.append(
             {
                 "type": f"{kind}_call",
-                "id": f"fc_fake_{number:06d}",
+                "id": f"fc_fake_{number:06d}_{index}",
                 "status": "completed",
-                "call_id": f"call_fake_{number:06d}",
+                "call_id": f"call_fake_{number:06d}_{index}",
                 "name": name,
                 "arguments" if kind == "function" else "input": told,
             }
@@ -148,24 +146,28 @@ def _items(step: Step, request: Request, number: int) -> list[dict[str, Any]]:
     return items
 
 
-def _call(step: Step, request: Request) -> tuple[str, str, str] | None:
-    """Kind, name and argument of the tool call that the step asks for."""
-    if step.run is None:
-        if step.tool is None:
-            return None
-        told = step.tool.get("input", {})
+def _calls(step: Step, request: Request) -> Iterator[tuple[str, str, str]]:
+    """Kind, name and argument of each tool call that the step asks for."""
+    for tool in step.tools:
+        told = tool.get("input", {})
         if isinstance(told, str):
-            return "custom_tool", str(step.tool["name"]), told
-        return "function", str(step.tool["name"]), json.dumps(told)
+            yield "custom_tool", str(tool["name"]), told
+        else:
+            yield "function", str(tool["name"]), json.dumps(told)
+    if step.run is not None:
+        yield _shell_call(step.run, request)
+
+
+def _shell_call(run: str, request: Request) -> tuple[str, str, str]:
     tools = request.tools
     if "exec_command" not in tools and "exec" in tools:
         # Newer Codex models write JavaScript that calls the tools.
-        command = json.dumps(step.run)
+        command = json.dumps(run)
         script = f"const r = await tools.exec_command({{cmd: {command}}});\ntext(r.output);"
         return "custom_tool", "exec", script
     if "exec_command" not in tools and "shell" in tools:
-        return "function", "shell", json.dumps({"command": ["bash", "-lc", step.run]})
-    return "function", "exec_command", json.dumps({"cmd": step.run})
+        return "function", "shell", json.dumps({"command": ["bash", "-lc", run]})
+    return "function", "exec_command", json.dumps({"cmd": run})
 
 
 def _item_events(
@@ -288,13 +290,17 @@ def chat_events(step: Step, request: Request, number: int) -> Iterator[bytes]:
 
 
 def _chat_calls(step: Step, number: int) -> list[dict[str, Any]]:
-    tool = step.tool
+    tools = list(step.tools)
     if step.run is not None:
-        tool = {"name": "bash", "input": {"command": step.run}}
-    if tool is None:
-        return []
-    told = {"name": tool["name"], "arguments": json.dumps(tool.get("input", {}))}
-    return [{"id": f"call_fake_{number:06d}", "type": "function", "function": told}]
+        tools.append({"name": "bash", "input": {"command": step.run}})
+    return [
+        {
+            "id": f"call_fake_{number:06d}_{index}",
+            "type": "function",
+            "function": {"name": tool["name"], "arguments": json.dumps(tool.get("input", {}))},
+        }
+        for index, tool in enumerate(tools)
+    ]
 
 
 def _finish(step: Step) -> str:

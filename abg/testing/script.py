@@ -8,7 +8,7 @@ key                   meaning
 ====================  =============================================================================
 ``text``              the assistant's words (default ``ok``)
 ``run``               a shell command that the client's own tool shall run
-``tool``              any tool call: ``{"name": ..., "input": {...}}``
+``tool``              any tool call: ``{"name": ..., "input": {...}}``, or a list of parallel ones
 ``thinking``          hidden reasoning before the words
 ``usage``             the counts, in the vendor's own spelling, over the defaults; null: none at all
 ``model``, ``tier``   what the answer claims, instead of what was asked
@@ -60,7 +60,7 @@ class Step:
 
     text: str = "ok"
     run: str | None = None
-    tool: Mapping[str, Any] | None = None
+    tool: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     thinking: str | None = None
     usage: Mapping[str, Any] | DefaultUsage | None = DEFAULT_USAGE
     model: str | None = None
@@ -82,6 +82,13 @@ class Step:
     after: int | None = None
     then: str = "fin"
     split: int = 0
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """The tool calls that ``tool`` asks for."""
+        if self.tool is None:
+            return ()
+        return (self.tool,) if isinstance(self.tool, Mapping) else self.tool
 
 
 @frozen

@@ -1,0 +1,1 @@
+"""The real clients in tests: where they are, how they run without a network, what they said."""

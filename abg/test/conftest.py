@@ -1,0 +1,49 @@
+"""What all tests share: skips that may not happen, and a network that is only loopback.
+
+With ``ABG_TEST_REQUIRE_ALL=1`` a skipped test is a failed one: where every program was installed,
+nothing has a reason to be left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pytest
+
+from abg.test.clients import loopback
+
+__all__ = ["loopback_network", "pytest_make_collect_report", "pytest_runtest_makereport"]
+
+REQUIRE_ALL = os.environ.get("ABG_TEST_REQUIRE_ALL") == "1"
+
+
+@pytest.fixture
+def loopback_network() -> Iterator[None]:
+    """The test and all that it starts see nothing but loopback."""
+    reason = loopback.why_not()
+    if reason:
+        pytest.skip(reason)
+    with loopback.loopback_only():
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: Any, call: Any) -> Generator[None, Any, None]:
+    outcome = yield
+    _no_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: Any) -> Generator[None, Any, None]:
+    outcome = yield
+    _no_skip(outcome.get_result())
+
+
+def _no_skip(report: Any) -> None:
+    if not REQUIRE_ALL or report.outcome != "skipped" or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.outcome = "failed"
+    report.longrepr = f"{report.nodeid}: {reason} (ABG_TEST_REQUIRE_ALL=1: a skip is a failure)"
