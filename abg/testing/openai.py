@@ -267,6 +267,7 @@ def chat_events(step: Step, request: Request, number: int) -> Iterator[bytes]:
         "model": step.model or request.model,
         "service_tier": step.tier or "default",
         "system_fingerprint": None,
+        "choices": [],
     }
     options = request.json.get("stream_options")
     asked = isinstance(options, dict) and bool(options.get("include_usage"))
