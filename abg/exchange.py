@@ -81,6 +81,13 @@ class Application(Protocol):
     def begin(self, exchange: Exchange) -> Handler:
         """The head of a request is complete. Never raises."""
 
+    def refuse(self, exchange: Exchange, status: int, message: str) -> None:
+        """A request that the wire refuses (400, 413, 417, 431, 501, 505): answer it and finish.
+
+        Method, target and headers of the exchange are what could be made out of its head; none of
+        them may be acted on, but to choose the answer's shape. The connection closes afterwards.
+        """
+
 
 class AnswerListener(Protocol):
     """What the corridor is told by the vendor's side."""
@@ -92,10 +99,11 @@ class AnswerListener(Protocol):
         """A piece of the answer's body, transfer coding removed."""
 
     def answer_flush(self) -> None:
-        """All that one read from the vendor's socket brought has been told."""
+        """All that one read from the vendor's socket brought has been told, and more will come."""
 
     def answer_end(self) -> None:
-        """The answer is complete."""
+        """The answer is complete; told instead of ``answer_flush`` after the last read, so that
+        what is left and the end go out in one piece."""
 
     def answer_failed(self, kind: str, message: str) -> None:
         """There is no (whole) answer. ``kind``: ``refused``, ``dns``, ``tls``, ``connect_timeout``,

@@ -1,0 +1,426 @@
+"""Our own ``Site``: twisted.web's server under the same rules and limits as the fast lane.
+
+``GuardChannel`` lets a head through to twisted.web only when ``abg.wire.head`` has read it, so
+that one table of verdicts holds at both doors, and keeps the deadlines that ``HTTPChannel`` has
+not. ``GuardRequest`` begins an exchange when the head is there: the application sees a body that
+is too large, or comes under ``Expect: 100-continue``, before a byte of it was read.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from abg.call import Headers
+from abg.exchange import Application
+from abg.wire.framing import plain_refusal
+from abg.wire.head import (
+    BadRequest,
+    RequestHead,
+    guess_request,
+    head_end,
+    read_request,
+    suspicious_start,
+)
+from abg.wire.lane_exchange import LaneExchange
+from abg.wire.limits import DEFAULT_LIMITS, Limits
+from abg.wire.site import ExchangeResource, SiteExchange
+
+__all__ = ["GuardChannel", "GuardRequest", "GuardSite"]
+
+_OWN_BODY_BYTES = 1_048_576
+"""The largest body that a resource other than an exchange's is given."""
+
+
+class GuardRequest(Request):
+    """A request whose exchange begins with its head, where an ``ExchangeResource`` answers it."""
+
+    channel: Any
+    exchange: SiteExchange | None = None
+    fields: Headers | None = None
+    body_ended = False
+
+    def gotLength(self, length: int | None) -> None:
+        head: RequestHead = self.channel.head
+        self.fields = head.headers
+        if length == 0:
+            self.content = BytesIO()
+            return
+        resource = self._find(head)
+        if resource is None:
+            if length is not None and length > _OWN_BODY_BYTES:
+                self.channel.refuse(BadRequest("body"))
+            super().gotLength(length)
+            return
+        self.content = None
+        self.exchange = resource.open(self, head.content_length)
+
+    def _find(self, head: RequestHead) -> ExchangeResource | None:
+        """The resource that answers, if it takes exchanges; looked up as ``process`` will."""
+        self.method, self.uri = head.method, head.target
+        self.clientproto = b"HTTP/1.1" if head.current else b"HTTP/1.0"
+        self.path = self.uri.split(b"?", 1)[0]
+        self.site = self.channel.site
+        self.prepath: list[bytes] = []
+        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        if self.path == b"*":
+            return None
+        found: IResource = self.site.getResourceFor(self)
+        return found if isinstance(found, ExchangeResource) else None
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self.exchange is not None:
+            self.exchange.take_body(data)
+        elif self.content is not None:
+            if self.content.tell() + len(data) > _OWN_BODY_BYTES:
+                self.channel.refuse(BadRequest("body"))
+                return
+            super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.body_ended = True
+        if self.exchange is not None:
+            self.exchange.take_body_end()
+        else:
+            super().requestReceived(command, path, version)
+
+    def read_body(self, on: bool) -> None:
+        """Read on, or stop reading, from the client (``SiteExchange``)."""
+        if not self.body_ended:
+            self.channel.read_body(on)
+
+    def about_to_respond(self) -> None:
+        """The answer's head is about to be written (``SiteExchange``)."""
+        if self.channel.ends_after(self):
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+
+
+class GuardChannel(HTTPChannel):
+    """One connection of a ``GuardSite``, or one that the fast lane has handed over.
+
+    Attributes:
+        head: of the request that came last.
+        on_idle: called when the channel has answered and lies idle, with the bytes that came
+            behind; after it the channel is done with the connection.
+    """
+
+    # Our own bounds come first.
+    totalHeadersSize = 1 << 20
+    MAX_LENGTH = 1 << 20
+    maxHeaders = 1 << 16
+    abortTimeout = 15
+
+    site: GuardSite
+    on_idle: Any = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head: RequestHead | None = None
+        self._ahead = b""
+        self._scanned = 0
+        self._expects_head = True
+        self._taking = False
+        self._lingering = False
+        self._body_paused = False
+        self._left: int | None = None
+        self._came = 0
+        self._deadline: IDelayedCall | None = None
+        self._given_back = False
+
+    # From the transport
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.site.channels.add(self)
+        self._wait(self.site.limits.header_seconds, self._late)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._lingering:
+            self._drain(len(data))
+            return
+        self.resetTimeout()
+        self._ahead += data
+        if self._taking:
+            return
+        self._taking = True
+        try:
+            while self._ahead and not self._lingering:
+                if self._expects_head:
+                    if not self._take_head():
+                        break
+                else:
+                    data, self._ahead = self._ahead, b""
+                    self._came += len(data)
+                    if self._left is not None:
+                        self._left -= len(data)
+                    LineReceiver.dataReceived(self, data)
+        finally:
+            self._taking = False
+        self._give_back()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._wait(None)
+        self.site.channels.discard(self)
+        super().connectionLost(reason)
+
+    def _take_head(self) -> bool:
+        """Let the next head through; False: it has not come whole."""
+        data = self._ahead
+        if data[0] in b"\r\n":
+            data = self._ahead = data.lstrip(b"\r\n")
+            if not data:
+                return False
+        limits = self.site.limits
+        end = head_end(data, self._scanned)
+        if not end or end > limits.head_bytes:
+            verdict = (
+                "too large"
+                if len(data) > limits.head_bytes
+                else suspicious_start(data, self._scanned)
+            )
+            if verdict is not None:
+                self.refuse(BadRequest(verdict))
+                return True
+            if not self._scanned:
+                self._wait(limits.header_seconds, self._late)
+            self._scanned = len(data)
+            return False
+        self._scanned = 0
+        try:
+            head = read_request(data[:end])
+        except BadRequest as bad:
+            self.refuse(bad)
+            return True
+        self.head = head
+        self._ahead = data[end:]
+        self._expects_head = False
+        self._came = 0
+        self._left = head.content_length
+        if head.content_length == 0:
+            self._wait(None)
+        else:
+            self._wait(limits.body_seconds, self._check_body)
+        LineReceiver.dataReceived(self, data[:end])
+        return True
+
+    # From the request
+
+    def ends_after(self, request: GuardRequest) -> bool:
+        """The connection closes behind this request's answer."""
+        return not self.persistent or self.site.draining or not request.body_ended
+
+    def read_body(self, on: bool) -> None:
+        self._body_paused = not on
+        if on:
+            self._wait(self.site.limits.body_seconds, self._check_body)
+            if not self._waitingForTransport:
+                self._networkProducer.resumeProducing()
+        else:
+            self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        super().resumeProducing()
+        if self._body_paused:
+            self._networkProducer.pauseProducing()
+
+    def allContentReceived(self) -> None:
+        self._wait(None)
+        super().allContentReceived()
+
+    def requestDone(self, request: GuardRequest) -> None:
+        if self._lingering:
+            return
+        if not request.body_ended:
+            # Answered before the body came: read on for a while, so that the client can read.
+            self.requests.remove(request)
+            if self._left is not None:
+                self._left -= len(self._ahead)
+            self._linger()
+            return
+        if self.site.draining:
+            self.persistent = 0
+        self._expects_head = True
+        super().requestDone(request)
+        if not self._taking:
+            self._give_back()
+
+    def _send100Continue(self) -> None:
+        exchange = self.requests[-1].exchange if self.requests else None
+        if exchange is None or not exchange.responded:
+            super()._send100Continue()
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        self.refuse(BadRequest("chunks"))
+
+    # Refusals, by the exchange of the fast lane straight onto the transport
+
+    def refuse(self, bad: BadRequest) -> None:
+        """Answer what is no request to act on, and close."""
+        if self._lingering:
+            return
+        head, self.head = self.head, None
+        if self._expects_head or head is None:
+            method, target, headers = guess_request(self._ahead)
+        else:
+            method, target, headers = head.method, head.target, head.headers
+        self._lingering = True
+        self._ahead = b""
+        self._left = None
+        self.setTimeout(None)
+        for request in self.requests:
+            exchange = request.exchange
+            if exchange is not None and exchange.responded:
+                self.transport.abortConnection()
+                return
+            if exchange is not None:
+                exchange.cut_short()
+        self._wait(self.site.limits.linger_seconds, self._break)
+        line = LaneExchange(self, method, target, headers, self.getPeer().host, 0)
+        self.site.refuse(line, bad.status, bad.message)
+
+    @property
+    def keeps(self) -> bool:
+        return False
+
+    def send(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def answered(self, whole: bool) -> None:
+        if whole:
+            self._linger()
+        else:
+            self.transport.abortConnection()
+
+    def pause_body(self) -> None:
+        """A refused request has no body."""
+
+    def resume_body(self) -> None:
+        """A refused request has no body."""
+
+    # Coming to an end
+
+    def drain(self) -> None:
+        """No further request; an idle connection is closed at once."""
+        if self.requests or self._lingering:
+            self.persistent = 0
+        else:
+            self.loseConnection()
+
+    def _give_back(self) -> None:
+        if (
+            self.on_idle is None
+            or self._given_back
+            or self._lingering
+            or self.requests
+            or not self._expects_head
+            or not self.persistent
+            or self._waitingForTransport
+            or self.transport.disconnecting
+        ):
+            return
+        self._given_back = True
+        self._wait(None)
+        self.setTimeout(None)
+        self._networkProducer.unregisterProducer()
+        self.site.channels.discard(self)
+        rest, self._ahead = self._ahead, b""
+        self.on_idle(rest)
+
+    def _linger(self) -> None:
+        """Everything is said; take what still comes, so that the kernel does not reset."""
+        self._lingering = True
+        self.setTimeout(None)
+        if self._left is not None and self._left <= 0:
+            self._wait(None)
+            self.loseConnection()
+            return
+        self._wait(self.site.limits.linger_seconds, self._break)
+        self._networkProducer.unregisterProducer()
+        self._networkProducer.resumeProducing()
+        if isinstance(self.transport, tcp.Connection) and not self.transport.TLS:
+            self.transport.loseWriteConnection()
+
+    def _drain(self, size: int) -> None:
+        if self._left is not None:
+            self._left -= size
+            if self._left <= 0:
+                self._wait(None)
+                self.loseConnection()
+
+    # Deadlines: one at a time
+
+    def _wait(self, seconds: float | None, then: Any = None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if seconds is not None:
+            self._deadline = self.callLater(seconds, self._due, then)
+
+    def _due(self, then: Any) -> None:
+        self._deadline = None
+        then()
+
+    def _late(self) -> None:
+        """The head has not come in time."""
+        if self._expects_head and (self._ahead or not self.head):
+            self.loseConnection()
+
+    def _check_body(self) -> None:
+        limits = self.site.limits
+        if not self._body_paused and self._came < limits.body_bytes:
+            self.transport.abortConnection()
+            return
+        self._came = 0
+        self._wait(limits.body_seconds, self._check_body)
+
+    def _break(self) -> None:
+        self.transport.abortConnection()
+
+
+class GuardSite(Site):
+    """A ``Site`` with the fast lane's limits, for its odd requests and for embedders.
+
+    Args:
+        resource: the root.
+        application: answers what the wire refuses; without one the answer is plain text.
+    """
+
+    protocol = GuardChannel
+    displayTracebacks = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        application: Application | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        reactor: Any = None,
+    ) -> None:
+        super().__init__(
+            resource, requestFactory=GuardRequest, timeout=limits.idle_seconds, reactor=reactor
+        )
+        self.limits = limits
+        self.channels: set[GuardChannel] = set()
+        self.draining = False
+        self.refuse = plain_refusal if application is None else application.refuse
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
+
+    def log(self, request: Request) -> None:
+        """No access log: the ledger and the console say what there is to say."""
+
+    def drain(self) -> None:
+        """Keep no connection alive; idle ones are closed at once."""
+        self.draining = True
+        for channel in list(self.channels):
+            channel.drain()

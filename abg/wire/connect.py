@@ -1,0 +1,134 @@
+"""Ways to a vendor: names, TCP, tunnels, TLS; and why there is none, in words."""
+
+from __future__ import annotations
+
+import sys
+from ipaddress import ip_address
+from typing import Any
+
+from OpenSSL import SSL
+from service_identity import VerificationError
+from twisted.internet import error
+from twisted.internet._sslverify import IOpenSSLTrustRoot
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+)
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from abg.wire.tunnel import Proxies, TunnelEndpoint, TunnelRefused
+from abg.wire.vendor import WatchedTLS
+
+__all__ = ["Connector", "Roots", "why_not_connected", "why_not_encrypted"]
+
+
+@implementer(IOpenSSLTrustRoot)
+class Roots:
+    """The machine's roots, and those of a file beside them.
+
+    OpenSSL honours ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself. On macOS and Windows its
+    wheels find none of the machine's, so certifi's are taken.
+    """
+
+    def __init__(self, ca_file: str | None) -> None:
+        self.ca_file = ca_file
+
+    def _addCACertsToContext(self, context: SSL.Context) -> None:
+        context.set_default_verify_paths()
+        if sys.platform != "linux":
+            import certifi
+
+            context.load_verify_locations(certifi.where())
+        if self.ca_file is not None:
+            context.load_verify_locations(self.ca_file)
+
+
+class Connector:
+    """Opens connections, with one TLS context for each host (making one reads all roots)."""
+
+    def __init__(
+        self, reactor: Any, ca_file: str | None, trust_root: Any, proxies: Proxies
+    ) -> None:
+        self._reactor: Any = reactor
+        self._trust = Roots(ca_file) if trust_root is None else trust_root
+        self._proxies = proxies
+        self._options: dict[str, Any] = {}
+
+    def connect(self, host: str, port: int, tls: bool, factory: IProtocolFactory) -> Deferred[Any]:
+        """A connected protocol of ``factory``; under TLS its handshake may still be running."""
+        try:
+            endpoint = self._way(host, port, tls)
+            if not tls:
+                return endpoint.connect(factory)
+            options = self._options.get(host)
+            if options is None:
+                options = self._options[host] = optionsForClientTLS(host, trustRoot=self._trust)
+            wrapper = TLSMemoryBIOFactory(options, True, factory, clock=self._reactor)
+            wrapper.protocol = WatchedTLS
+            connected: Deferred[Any] = endpoint.connect(wrapper)
+            return connected.addCallback(lambda protocol: protocol.wrappedProtocol)
+        except Exception:
+            failed: Deferred[Any] = Deferred()
+            failed.errback(Failure())
+            return failed
+
+    def _way(self, host: str, port: int, tls: bool) -> IStreamClientEndpoint:
+        proxy = self._proxies.proxy_for(host, port) if tls else None
+        if proxy is None:
+            return _endpoint(self._reactor, host, port)
+        below = _endpoint(self._reactor, proxy.host, proxy.port)
+        return TunnelEndpoint(below, proxy, host, port)
+
+
+def _endpoint(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
+    """TCP to ``host``; the pool sets the time."""
+    try:
+        version = ip_address(host).version
+    except ValueError:
+        return HostnameEndpoint(reactor, host, port, timeout=3600)
+    if version == 4:
+        return TCP4ClientEndpoint(reactor, host, port, timeout=3600)
+    return TCP6ClientEndpoint(reactor, host, port, timeout=3600)
+
+
+def why_not_connected(failure: Failure) -> tuple[str, str]:
+    """Kind and message (``AnswerListener.answer_failed``) of a connection that was not made."""
+    problem = failure.value
+    if isinstance(problem, error.DNSLookupError):
+        return "dns", "its name cannot be resolved"
+    if isinstance(problem, error.ConnectionRefusedError):
+        return "refused", "the connection was refused"
+    if isinstance(problem, (error.TimeoutError, error.TCPTimedOutError, CancelledError)):
+        return "connect_timeout", "the connection took too long"
+    if isinstance(problem, TunnelRefused):
+        return "refused", str(problem)
+    if isinstance(problem, (SSL.Error, OSError)) and not isinstance(problem, error.ConnectError):
+        return "tls", _reason(problem)
+    if isinstance(problem, error.ConnectError):
+        return "refused", f"no connection: {_reason(problem)}"
+    return "refused", f"no connection: {_reason(problem)}"
+
+
+def why_not_encrypted(failure: Failure) -> tuple[str, str]:
+    """Kind and message of a connection that was lost before its TLS handshake was done."""
+    problem = failure.value
+    if isinstance(problem, VerificationError):
+        return "tls", "its certificate is for another name"
+    if isinstance(problem, SSL.Error):
+        return "tls", f"TLS failed: {_reason(problem)}"
+    return "tls", "the connection was closed inside the TLS handshake"
+
+
+def _reason(problem: BaseException) -> str:
+    """The words of an error, without a class name around them."""
+    if isinstance(problem, SSL.Error) and problem.args and isinstance(problem.args[0], list):
+        texts = [str(entry[-1]) for entry in problem.args[0] if entry]
+        return "; ".join(text for text in texts if text) or "no reason given"
+    text = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+    return str(text).rstrip(".")

@@ -1,0 +1,385 @@
+"""One connection to a vendor: it sends one request at a time and reads its answer.
+
+The head is read by ``abg.wire.head``, the chunked coding by ``abg.wire.chunked``; what one read
+from the socket brings is told in one piece. Between two requests the connection lies in its pool
+and goes on reading, so that the vendor's closing is seen at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import BufferingTLSTransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from abg.wire.chunked import ChunkedBody, MalformedBody
+from abg.wire.head import AnswerHead, BadAnswer, head_end, read_answer
+from abg.wire.tcpstate import acknowledged_bytes, quiet, tcp_below
+
+if TYPE_CHECKING:
+    from twisted.internet import tcp
+
+    from abg.wire.outbound import Origin, Pool, RunningCall
+
+__all__ = ["VendorConnection", "WatchedTLS"]
+
+_SLICE = 131_072
+"""Bodies are handed to the transport in slices of this size (its own limit for one send)."""
+
+IDLE, ANSWER_HEAD, COUNTED, CHUNKED, UNTIL_CLOSE, CLOSED = range(6)
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
+class VendorConnection(Protocol):
+    """See the module's text.
+
+    Attributes:
+        call: the request under way.
+        since: the pool's second in which it became idle, or last heard of the vendor.
+    """
+
+    def __init__(self, pool: Pool, origin: Origin, call: RunningCall) -> None:
+        self.pool = pool
+        self.origin = origin
+        self.call: RunningCall | None = None
+        self.since = pool.now
+        self.closing = False
+        self._waiting: RunningCall | None = call
+        self._tcp: tcp.Connection | None = None
+        self._phase = IDLE
+        self._buffer = b""
+        self._interim = 0
+        self._left = 0
+        self._chunks: ChunkedBody | None = None
+        self._keep = False
+        # The request's way out.
+        self._body = b""
+        self._offset = 0
+        self._full = False
+        self._uploading = False
+        # Whether the request was received at all, as far as the kernel knows.
+        self._reused = False
+        self._heard = False
+        self._watching = False
+        self._acked: int | None = None
+        self._untouched = False
+
+    # From the transport
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self._tcp = tcp_below(transport)
+        if self._tcp is not None:
+            self._tcp.setTcpNoDelay(True)
+            self._tcp.setTcpKeepAlive(True)
+        self.pool.joined(self)
+        if not self.origin.tls:
+            self.handshakeCompleted()
+
+    def handshakeCompleted(self) -> None:
+        """TCP, and TLS where it is spoken, are up: the call that waits for it may begin."""
+        call, self._waiting = self._waiting, None
+        if call is not None:
+            call.connected(self)
+
+    def readConnectionLost(self) -> None:
+        """The vendor closed: look at the socket while it is there, then let it go."""
+        self.before_reading()
+        if self._tcp is not None:
+            self._tcp.connectionLost(Failure(CONNECTION_DONE))
+
+    def writeConnectionLost(self) -> None:
+        """We never close one direction alone."""
+
+    def before_reading(self) -> None:
+        """Something has come: if it is the end, what had the vendor received by then?"""
+        if self._watching:
+            self._watching = False
+            if self._tcp is not None and self._acked is not None:
+                self._untouched = acknowledged_bytes(self._tcp) == self._acked
+
+    def dataReceived(self, data: bytes) -> None:
+        call = self.call
+        self.since = self.pool.now
+        if call is None:
+            # Nobody asked. Whatever it is, it must not become the next call's answer.
+            self.drop()
+            return
+        self._heard = True
+        phase = self._phase
+        if phase == ANSWER_HEAD:
+            if self._buffer:
+                data = self._buffer + data
+                self._buffer = b""
+            rest = self._read_head(call, data)
+            if rest is None or self.call is not call:
+                return
+            data = rest
+            phase = self._phase
+        if phase == COUNTED:
+            left = self._left - len(data)
+            if left < 0:
+                data = data[:left]
+                self._keep = False
+                left = 0
+            self._left = left
+            if data:
+                call.listener.answer_data(data)
+                if self.call is not call:
+                    return
+            if not left:
+                self._finish(call)
+                return
+        elif phase == CHUNKED:
+            chunks = self._chunks
+            assert chunks is not None
+            try:
+                data = chunks.feed(data)
+            except MalformedBody as error:
+                self._fail(call, "malformed", f"the answer's chunks are broken: {error}")
+                return
+            if data:
+                call.listener.answer_data(data)
+                if self.call is not call:
+                    return
+            if chunks.done:
+                if chunks.excess:
+                    self._keep = False
+                self._finish(call)
+                return
+        elif data:
+            call.listener.answer_data(data)
+            if self.call is not call:
+                return
+        call.listener.answer_flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        phase, self._phase = self._phase, CLOSED
+        self.pool.left(self)
+        self._body = b""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.handshake_failed(reason)
+            return
+        call, self.call = self.call, None
+        if call is None:
+            return
+        if phase == UNTIL_CLOSE and reason.check(ConnectionDone) is not None:
+            call.over()
+            call.listener.answer_end()
+        elif self._reused and not self._heard:
+            call.closed_early(self._untouched)
+        else:
+            call.fail(
+                "cut",
+                "the connection was lost "
+                + ("inside the answer" if self._heard else "before an answer came"),
+            )
+
+    # The request
+
+    def usable(self) -> bool:
+        """Idle, open, and nothing has come that has not been read."""
+        if self._phase != IDLE or self.closing:
+            return False
+        return self._tcp is None or quiet(self._tcp)
+
+    def begin(self, call: RunningCall, head: bytes, body: bytes | None, reused: bool) -> None:
+        """Send a request; ``body`` None: it follows by ``write`` and ``end``."""
+        transport: Any = self.transport
+        self.call = call
+        self.since = self.pool.now
+        self._phase = ANSWER_HEAD
+        self._interim = 0
+        self._keep = True
+        self._heard = False
+        self._reused = reused
+        self._untouched = False
+        if reused and self._tcp is not None:
+            self._acked = acknowledged_bytes(self._tcp)
+            self._watching = self._acked is not None
+        if body is not None and len(body) < _SLICE // 2:
+            transport.write(head + body if body else head)
+            return
+        self._uploading = True
+        self._full = False
+        self._body = body or b""
+        self._offset = 0
+        transport.registerProducer(self, True)
+        transport.write(head)
+        if body is not None:
+            self._push()
+
+    def write(self, data: bytes) -> None:
+        """A piece of a streamed body, framed."""
+        transport: Any = self.transport
+        if self._uploading:
+            transport.write(data)
+
+    def end(self) -> None:
+        """The streamed body is complete."""
+        self._uploaded()
+
+    def _push(self) -> None:
+        """Hand the body on for as long as the transport takes it."""
+        transport: Any = self.transport
+        body, size = self._body, len(self._body)
+        while self._uploading and not self._full:
+            offset = self._offset
+            if offset >= size:
+                self._uploaded()
+                return
+            self._offset = offset + _SLICE
+            transport.write(body[offset : offset + _SLICE])
+
+    def _uploaded(self) -> None:
+        if self._uploading:
+            transport: Any = self.transport
+            self._uploading = False
+            self._body = b""
+            transport.unregisterProducer()
+
+    def pauseProducing(self) -> None:
+        self._full = True
+        if self.call is not None and not self._body:
+            self.call.upstream_full(True)
+
+    def resumeProducing(self) -> None:
+        self._full = False
+        self.since = self.pool.now
+        if self._body:
+            self._push()
+        elif self.call is not None:
+            self.call.upstream_full(False)
+
+    def stopProducing(self) -> None:
+        """The connection is lost; ``connectionLost`` follows."""
+
+    # The answer
+
+    def _read_head(self, call: RunningCall, data: bytes) -> bytes | None:
+        """Read the head at the front of ``data``; what is behind it, or None: nothing to do."""
+        limit = self.pool.head_bytes - self._interim
+        while True:
+            end = head_end(data)
+            if not end or end > limit:
+                if len(data) > limit:
+                    self._fail(call, "too_large", "the answer's head is too large")
+                else:
+                    self._buffer = data
+                return None
+            try:
+                head = read_answer(data if end == len(data) else data[:end], call.method)
+            except BadAnswer as error:
+                self._fail(call, "malformed", f"the answer is not HTTP: {error}")
+                return None
+            data = data[end:]
+            if head.status >= 200:
+                break
+            if head.status == 101:
+                self._fail(call, "malformed", "the vendor switched protocols unasked")
+                return None
+            # An interim answer; all of them count into the bound.
+            self._interim += end
+            limit -= end
+            if not data:
+                return None
+        return self._begin_body(call, head, data)
+
+    def _begin_body(self, call: RunningCall, head: AnswerHead, data: bytes) -> bytes | None:
+        self._keep = head.keep_alive
+        length = head.length
+        listener = call.listener
+        if length == 0:
+            listener.answer_head(head.status, head.reason, head.headers, False)
+            if self.call is call:
+                if data:
+                    self._keep = False
+                self._finish(call)
+            return None
+        if length is not None:
+            self._phase = COUNTED
+            self._left = length
+        elif head.chunked:
+            self._phase = CHUNKED
+            self._chunks = ChunkedBody()
+        else:
+            self._phase = UNTIL_CLOSE
+        listener.answer_head(head.status, head.reason, head.headers, True)
+        return data
+
+    def _finish(self, call: RunningCall) -> None:
+        """The answer is complete."""
+        self.call = None
+        self._chunks = None
+        self._phase = IDLE
+        if call.paused:
+            transport: Any = self.transport
+            transport.resumeProducing()
+        if self._uploading:
+            # Answered before the request was sent: the rest would be read as another one.
+            self._keep = False
+            self._uploaded()
+        if self._keep and not self.closing:
+            self.pool.keep(self)
+        else:
+            self.close()
+        call.over()
+        call.listener.answer_end()
+
+    def _fail(self, call: RunningCall, kind: str, message: str) -> None:
+        self.call = None
+        self.drop()
+        call.fail(kind, message)
+
+    # Coming to an end
+
+    def silent(self) -> None:
+        """The vendor has said nothing for too long."""
+        call = self.call
+        if call is not None:
+            seconds = self.pool.silence_seconds
+            self._fail(call, "silence", f"no byte came for {seconds:g} s")
+
+    def close(self) -> None:
+        """Close in peace; the pool breaks it, should that take long."""
+        if not self.closing:
+            self.closing = True
+            self.since = self.pool.now
+            transport: Any = self.transport
+            transport.loseConnection()
+
+    def drop(self) -> None:
+        """Break the connection now."""
+        self.call = self._waiting = None
+        self.closing = True
+        self._phase = CLOSED
+        self._body = b""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+
+@implementer(IHalfCloseableProtocol)
+class WatchedTLS(BufferingTLSTransport):
+    """TLS that lets its connection look at the socket before it hears of an end."""
+
+    def dataReceived(self, data: bytes) -> None:
+        connection = self.wrappedProtocol
+        if isinstance(connection, VendorConnection):
+            connection.before_reading()
+        super().dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        connection = self.wrappedProtocol
+        if isinstance(connection, VendorConnection):
+            connection.before_reading()
+        transport: Any = self.transport
+        transport.connectionLost(Failure(CONNECTION_DONE))
+
+    def writeConnectionLost(self) -> None:
+        """We never close one direction alone."""
