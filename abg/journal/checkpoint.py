@@ -16,9 +16,9 @@ import msgspec
 from attrs import frozen
 
 from abg.journal.files import Files
-from abg.ledger import digest
+from abg.ledger import digest, sound
 
-__all__ = ["Checkpoint", "fits", "pack", "unpack"]
+__all__ = ["Checkpoint", "fits", "json_of", "pack", "unpack"]
 
 VERSION = 1
 
@@ -58,9 +58,17 @@ class _Head(msgspec.Struct):
     check: str
 
 
+def json_of(totals: Any) -> bytes:
+    """The JSON of a dump, whatever texts are in it."""
+    try:
+        return msgspec.json.encode(totals)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(sound(totals))
+
+
 def pack(checkpoint: Checkpoint) -> bytes:
     """The content of the file."""
-    totals = msgspec.json.encode(checkpoint.totals)
+    totals = json_of(checkpoint.totals)
     head = _Head(
         VERSION,
         checkpoint.identity,

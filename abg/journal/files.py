@@ -32,6 +32,8 @@ class FileState:
     modified: float
     """Seconds since the epoch."""
     mode: int
+    links: int
+    """Names that it has; 0: it goes when the last one closes it."""
 
     def same_file(self, other: FileState) -> bool:
         """Two names, or a name and an open file, for one and the same file."""
@@ -39,7 +41,14 @@ class FileState:
 
 
 def _state(result: os.stat_result) -> FileState:
-    return FileState(result.st_dev, result.st_ino, result.st_size, result.st_mtime, result.st_mode)
+    return FileState(
+        result.st_dev,
+        result.st_ino,
+        result.st_size,
+        result.st_mtime,
+        result.st_mode,
+        result.st_nlink,
+    )
 
 
 class Files:

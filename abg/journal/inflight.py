@@ -140,6 +140,15 @@ class InFlight:
         self.settle_debts()
         self._file.append(b"{}\n")
 
+    def write_again(self) -> None:
+        """Write all that is open once more, after a sync that failed.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.settle_debts()
+        self._file.append(b"".join(self._open.values()) or b"{}\n")
+
     def empty(self) -> None:
         """Forget all of it: the crash entries are in the ledger.
 
@@ -149,9 +158,6 @@ class InFlight:
         self._file.cut_to(0)
         self._open.clear()
         self._owed.clear()
-
-    def close(self) -> None:
-        self._files.close(self._file.fd)
 
     def _shrink(self) -> None:
         try:

@@ -3,36 +3,37 @@
 All methods belong to one thread (the reactor's); only fsync and the writing of checkpoints happen
 on another. Nothing here knows what a budget is: totals are handed in and asked for as a whole.
 
-What a line costs that cannot be written: nothing. It waits in memory, in order, and is written
-when the disk is back; until then ``healthy`` is False and no new call should pass. Its reservation
-stays in the in-flight journal meanwhile, so that even a crash forgets nothing.
+An entry that cannot be written is not lost: it waits in memory, in order, and is written when the
+disk is back; until then ``healthy`` is False and no new call should pass. Its reservation stays in
+the in-flight journal meanwhile, so that even a crash forgets nothing.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve
 
 from abg.errors import LedgerUnavailable
+from abg.journal.active import Active
 from abg.journal.checkpoint import Checkpoint, pack, unpack
+from abg.journal.durability import Durability
 from abg.journal.files import Files
+from abg.journal.health import Health, why
 from abg.journal.history import ledger_files
 from abg.journal.inflight import InFlight, crash_entry, read_open
-from abg.journal.lines import LineFile
 from abg.journal.lock import Lock
 from abg.journal.replay import Replay, Totals
-from abg.journal.rotation import parse_rotation
-from abg.journal.syncing import CallSoon, Worker
-from abg.journal.tail import Mended, mend
-from abg.ledger import Entry, Event, digest, encode
+from abg.journal.rotation import Rotation, parse_rotation
+from abg.journal.succession import Succession
+from abg.journal.syncing import CallSoon
+from abg.journal.tail import Mended
+from abg.ledger import Damage, Entry, Event
 from abg.money import EXACT, ZERO, show
 
 __all__ = ["Journal"]
@@ -43,14 +44,14 @@ CHECKPOINT_LINES = 20_000
 SHOWN_FINDINGS = 3
 """Damaged places that are named on the console at start."""
 
-SYNC_MODES = ("os", "interval", "always")
-
 
 class Journal:
     """See ``open``; afterwards the attributes say what the start has found."""
 
-    damages: int = 0
-    """Lines that could not be read at start."""
+    damaged: tuple[Damage, ...] = ()
+    """Lines that could not be read at start (the first hundred)."""
+    broken: tuple[Damage, ...] = ()
+    """Places where the chain of digests was broken (the first hundred)."""
     crashed: int = 0
     """Calls that were under way when abg died, entered at start."""
 
@@ -72,7 +73,7 @@ class Journal:
             path: made, with its folder, if it is not there.
             totals: fresh; folded from the ledger here, and asked for dumps later.
             clock: timezone-aware now, for the lines that the journal writes itself.
-            sync: ``os``, ``interval`` or ``always``.
+            sync: ``os``, ``interval`` or ``always``; see ``durability``.
             rotate: ``never``, ``month``, or a size (``100MB``).
             say: takes console lines.
             call_soon: has a function called on the owner's thread (``callFromThread``).
@@ -80,62 +81,82 @@ class Journal:
         Raises:
             LedgerLocked: another process writes it.
             LedgerUnavailable: it cannot be read or written.
+            ValueError: ``sync`` or ``rotate`` is none of these.
         """
         real = Path(os.path.realpath(path))
+        rotation = parse_rotation(rotate)
+        files = files or Files()
+        durability = Durability(files, sync, call_soon)
         try:
             real.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = Lock(real, clock())
             try:
-                journal = Journal(
-                    real, lock, totals, clock, sync, rotate, say, call_soon, files or Files()
-                )
-                journal._start()
+                return Journal(real, files, lock, totals, clock, rotation, say, durability)
             except BaseException:
+                durability.close()
                 lock.release()
                 raise
         except OSError as error:
-            raise LedgerUnavailable(f"{_why(error)}: {error.filename or real}") from error
-        return journal
+            raise LedgerUnavailable(f"{why(error)}: {error.filename or real}") from error
 
     def __init__(
         self,
         path: Path,
+        files: Files,
         lock: Lock,
         totals: Totals,
         clock: Callable[[], datetime],
-        sync: str,
-        rotate: str | int,
+        rotation: Rotation,
         say: Callable[[str], None],
-        call_soon: CallSoon | None,
-        files: Files,
+        durability: Durability,
     ) -> None:
-        if sync not in SYNC_MODES:
-            raise ValueError(f"{sync!r} is none of {', '.join(SYNC_MODES)}")
         self.path = path
+        self._files = files
         self._lock = lock
         self._totals = totals
         self._clock = clock
-        self._sync = sync
-        self._rotation = parse_rotation(rotate)
         self._say = say
-        self._files = files
-        self._worker = Worker(call_soon)
-        self._problems: dict[str, str] = {}
+        self._durability = durability
+        self._health = durability.health = Health(say, durability.let_go)
         self._pending: deque[Entry | Event] = deque()
-        # Where the active file ends:
-        self._identity = ""
-        self._tail = ""
-        self._lines = 0
-        self._spent: Decimal = ZERO
-        self._number = 1
-        self._begun = clock()
-        self._since_checkpoint = 0
-        # What is not on the disk itself yet; a ticket is given for each line of either file.
-        self._issued = 0
-        self._synced = 0
-        self._unsynced: list[bytes] = []
-        self._syncing = False
-        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self._files_beside = {
+            name: path.with_name(f"{path.name}.{name}") for name in ("inflight", "checkpoint")
+        }
+        active = durability.active = Active(files, path)
+        try:
+            left = read_open(files.read_all(self._files_beside["inflight"]) or b"")
+            history = ledger_files(files, path)
+            replay = Replay(files, totals, frozenset(left), say)
+            saved = files.read_all(self._files_beside["checkpoint"])
+            replay.run(history, None if saved is None else unpack(saved))
+            self._inflight = durability.inflight = InFlight(
+                files, self._files_beside["inflight"], durability.retire
+            )
+        except BaseException:
+            files.close(active.file.fd)
+            raise
+        active.identity, active.tail = history[-1].identity, replay.tail
+        active.lines, active.spent = replay.lines, replay.spent
+        begun = history[-1].begun
+        self._succession = Succession(
+            files,
+            active,
+            number=replay.number,
+            begun=datetime.fromtimestamp(begun, timezone.utc) if active.identity else clock(),
+            rotation=rotation,
+            totals=totals,
+            durability=durability,
+            health=self._health,
+            clock=clock,
+            enter=self._enter,
+        )
+        self._since_checkpoint = replay.replayed
+        try:
+            self._settle_in(replay, resumed=len(history) > 1, left=left)
+        except BaseException:
+            files.close(active.file.fd)
+            files.close(self._inflight.fd)
+            raise
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -145,7 +166,7 @@ class Journal:
         Raises:
             LedgerUnavailable: it cannot be written now; it is kept, and will be.
         """
-        self._issued += 1
+        self._durability.wrote()
         if self._pending:
             self._pending.append(record)
             raise LedgerUnavailable(self.problem)
@@ -153,10 +174,8 @@ class Journal:
             self._write(record)
         except OSError as error:
             self._pending.append(record)
-            self._fail("ledger", error)
+            self._health.fail("ledger", error)
             raise LedgerUnavailable(self.problem) from error
-        if isinstance(record, Entry):
-            self._release(record.request_id)
 
     def reserve(self, id: str, facts: Mapping[str, Any]) -> None:
         """Note a call before its request leaves. ``facts``: keys of its entry, as known now.
@@ -164,24 +183,26 @@ class Journal:
         Raises:
             LedgerUnavailable: it is not noted.
         """
-        self._issued += 1
+        self._durability.wrote()
         try:
             self._inflight.reserve(id, facts)
         except OSError as error:
-            self._fail("inflight", error)
+            self._health.fail("inflight", error)
             raise LedgerUnavailable(self.problem) from error
 
     def progress(self, id: str, facts: Mapping[str, Any]) -> None:
-        """Note what is known by now of a reserved call, such as ``cost_usd`` so far."""
-        self._issued += 1
+        """Note what is known by now of a reserved call, such as its ``cost_usd`` so far."""
+        self._durability.wrote()
         try:
             self._inflight.progress(id, facts)
         except OSError as error:
-            self._fail("inflight", error)
+            self._health.fail("inflight", error)
 
     def release(self, id: str) -> None:
         """The call has ended without a line, or its line is written. Twice is ignored."""
-        if not any(getattr(record, "request_id", None) == id for record in self._pending):
+        if id in self._inflight and not any(
+            getattr(record, "request_id", None) == id for record in self._pending
+        ):
             self._release(id)
 
     def durable(self, callback: Callable[[], None]) -> None:
@@ -190,23 +211,19 @@ class Journal:
         At once (inside this call) unless ``sync`` is ``always``, and when the disk fails: nobody
         is made to wait for a disk that may never come back.
         """
-        if self._sync != "always" or self._problems or self._synced >= self._issued:
-            callback()
-        else:
-            self._waiting.append((self._issued, callback))
-            self._start_sync()
+        self._durability.when_durable(callback)
 
     # -- health ------------------------------------------------------------------------------
 
     @property
     def healthy(self) -> bool:
         """New calls may pass."""
-        return not self._problems
+        return bool(self._health)
 
     @property
     def problem(self) -> str:
         """Why not, in a few words; empty when healthy."""
-        return next(iter(self._problems.values()), "")
+        return self._health.problem
 
     @property
     def pending(self) -> int:
@@ -216,11 +233,13 @@ class Journal:
     # -- time --------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """To be called once a second: retries, syncs, checkpoints, rotates."""
-        self._worker.poll()
+        """To be called once a second: looks around, retries, rotates, syncs, checkpoints."""
+        self._durability.poll()
+        self._look()
         self._recover()
-        if self._sync != "os":
-            self._start_sync()
+        if self._health:
+            self._succession.rotate_if_due()
+        self._durability.tick()
         if self._since_checkpoint >= CHECKPOINT_LINES:
             self._start_checkpoint()
 
@@ -234,58 +253,35 @@ class Journal:
 
     def close(self) -> None:
         """Write and sync what can be, leave a checkpoint, give the ledger back."""
-        self._worker.close()
+        self._durability.poll()
+        self._look()
         self._recover()
         if self._pending:
             self._say(
                 f"[abg] ERROR ledger: {len(self._pending)} entries could not be written "
-                f"({self.problem}); they will be entered as estimates at the next start"
+                f"({self.problem}); the next start will enter those calls as estimates"
             )
+        self._durability.close()
         try:
-            self._sync_both(self._file.fd, self._inflight.fd)
-            if self._may_checkpoint() and self._since_checkpoint:
-                self._files.save(self._beside(".checkpoint"), pack(self._checkpoint()))
-            if not self._inflight.open and self._inflight.clean and not self._pending:
+            self._durability.sync_now()
+            if self._clean and self._since_checkpoint:
+                self._files.save(self._files_beside["checkpoint"], pack(self._checkpoint()))
+            if self._clean and not self._inflight.open:
                 self._inflight.empty()
         except OSError as error:
-            self._say(f"[abg] ERROR ledger: {_why(error)}")
-        self._inflight.close()
-        self._files.close(self._file.fd)
+            self._say(f"[abg] ERROR ledger: {why(error)}")
+        self._succession.close()
+        self._durability.retire(self._inflight.fd)
+        self._durability.close()
         self._lock.release()
 
     # -- start -------------------------------------------------------------------------------
 
-    def _start(self) -> None:
-        files = self._files
-        self._file = LineFile(files, self.path)
-        try:
-            if not stat.S_ISREG(self._file.state().mode):
-                raise OSError(22, "not a regular file", str(self.path))
-            files.make_private(self._file.fd)
-            mended = mend(files, self._file)
-            inflight = self._beside(".inflight")
-            left = read_open(files.read_all(inflight) or b"")
-            history = ledger_files(files, self.path)
-            replay = Replay(files, self._totals, frozenset(left), self._say)
-            saved = files.read_all(self._beside(".checkpoint"))
-            replay.run(history, None if saved is None else unpack(saved))
-            self._inflight = InFlight(files, inflight, self._retire)
-        except BaseException:
-            files.close(self._file.fd)
-            raise
-        self._identity = history[-1].identity
-        self._tail, self._lines, self._spent = replay.tail, replay.lines, replay.spent
-        self._number = replay.number
-        self._since_checkpoint = replay.replayed
-        self._report(replay)
-        if mended is not None:
-            self._enter_repair(mended)
-        self._enter_crashed({id: left[id] for id in left if id not in replay.found})
-        if self._inflight.size:
-            self._inflight.empty()
-
-    def _report(self, replay: Replay) -> None:
-        self.damages = replay.damages
+    def _settle_in(
+        self, replay: Replay, *, resumed: bool, left: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        """Report and enter what the start has found."""
+        self.damaged, self.broken = tuple(replay.damaged), tuple(replay.broken)
         for damage in replay.damaged[:SHOWN_FINDINGS]:
             self._say(f"[abg] WARNING {damage}; the line stays as it is and counts for nothing")
         for damage in replay.broken[:SHOWN_FINDINGS]:
@@ -294,6 +290,17 @@ class Journal:
         more = replay.damages + replay.breaks - shown
         if more:
             self._say(f"[abg] WARNING {more} more findings: abg ledger verify {self.path}")
+        active = self._succession.active
+        if resumed and not active.identity:
+            # It ended between putting a file away and beginning this one.
+            self._succession.carry_over("resumed")
+        if active.mended is not None:
+            self._enter_repair(active.mended)
+        self._enter_crashed({id: left[id] for id in left if id not in replay.found})
+        if self._pending:
+            raise LedgerUnavailable(f"{self.problem}: {self.path}")
+        if self._inflight.size:
+            self._inflight.empty()
 
     def _enter_repair(self, mended: Mended) -> None:
         self._say(
@@ -302,17 +309,17 @@ class Journal:
         )
         if mended.what == "cut":
             data = {"what": "cut", "offset": mended.offset, "bytes": mended.size}
-            self._write(Event(self._clock(), "repair", {**data, "text": mended.text}))
+            self._enter(Event(self._clock(), "repair", {**data, "text": mended.text}))
 
     def _enter_crashed(self, left: Mapping[str, Mapping[str, Any]]) -> None:
         cost = ZERO
         for id, facts in left.items():
             entry = crash_entry(id, facts, self._clock())
             self._totals.apply(entry)
-            # Not every keeper of totals knows its sessions' totals yet.
+            # Not every keeper of totals knows its sessions' totals.
             total_of = getattr(self._totals, "session_total", None)
             total = total_of(entry.session_id) if total_of else entry.cost_usd
-            self._write(evolve(entry, session_total_usd=total))
+            self._enter(evolve(entry, session_total_usd=total))
             cost = EXACT.add(cost, entry.cost_usd)
         self.crashed = len(left)
         if left:
@@ -324,125 +331,78 @@ class Journal:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _beside(self, ending: str) -> Path:
-        return self.path.with_name(self.path.name + ending)
-
     def _write(self, record: Entry | Event) -> None:
-        line = encode(record, self._tail)
-        self._file.append(line)
-        self._tail = digest(line[:-1])
-        self._identity = self._identity or self._tail
-        self._lines += 1
+        self._succession.active.write(record)
         self._since_checkpoint += 1
-        self._spent = EXACT.add(self._spent, record.cost_usd)
-        if self._sync != "os":
-            self._unsynced.append(line)
+        if isinstance(record, Entry):
+            self._release(record.request_id)
+
+    def _enter(self, record: Entry | Event) -> None:
+        """Append a record of the journal's own; it waits like any other if it must."""
+        try:
+            self.append(record)
+        except LedgerUnavailable:
+            pass
 
     def _release(self, id: str) -> None:
         if id in self._inflight:
-            self._issued += 1
+            self._durability.wrote()
             try:
                 self._inflight.release(id)
             except OSError as error:
-                self._fail("inflight", error)
+                self._health.fail("inflight", error)
 
-    def _fail(self, where: str, error: OSError) -> None:
-        if not self._problems:
-            self._say(f"[abg] ERROR ledger cannot be written: {_why(error)}")
-        self._problems[where] = _why(error)
-        self._let_go()
-
-    def _let_go(self) -> None:
-        waiting, self._waiting = self._waiting, deque()
-        for _, callback in waiting:
-            callback()
+    def _look(self) -> None:
+        try:
+            self._succession.look()
+        except OSError as error:
+            self._health.fail("look", error)
+        else:
+            self._health.mend("look")
 
     def _recover(self) -> None:
-        if not self._problems:
-            return
-        self._retry("ledger", self._write_pending)
-        self._retry("inflight", self._inflight.probe)
-        if not self._problems:
-            self._say("[abg] ledger can be written again")
-
-    def _retry(self, where: str, act: Callable[[], None]) -> None:
-        if where in self._problems:
+        if "ledger" in self._health:
             try:
-                act()
+                while self._pending:
+                    self._write(self._pending[0])
+                    self._pending.popleft()
             except OSError as error:
-                self._problems[where] = _why(error)
+                self._health.fail("ledger", error)
             else:
-                del self._problems[where]
+                self._health.mend("ledger")
+        if "inflight" in self._health:
+            try:
+                self._inflight.probe()
+            except OSError as error:
+                self._health.fail("inflight", error)
+            else:
+                self._health.mend("inflight")
 
-    def _write_pending(self) -> None:
-        while self._pending:
-            record = self._pending[0]
-            self._write(record)
-            self._pending.popleft()
-            if isinstance(record, Entry):
-                self._release(record.request_id)
-
-    def _retire(self, fd: int) -> None:
-        self._worker.submit(lambda: self._files.close(fd), lambda error: None)
-
-    # -- syncing and checkpoints ---------------------------------------------------------------
-
-    def _sync_both(self, ledger: int, inflight: int) -> None:
-        self._files.sync(ledger)
-        self._files.sync(inflight)
-
-    def _start_sync(self) -> None:
-        if self._syncing or self._synced >= self._issued:
-            return
-        self._syncing = True
-        covers, lines = self._issued, len(self._unsynced)
-        ledger, inflight = self._file.fd, self._inflight.fd
-
-        def done(error: OSError | None) -> None:
-            self._syncing = False
-            if error is not None:
-                self._fail("sync", error)
-                return
-            self._synced = covers
-            del self._unsynced[:lines]
-            self._problems.pop("sync", None)
-            while self._waiting and self._waiting[0][0] <= covers:
-                self._waiting.popleft()[1]()
-            if self._waiting:
-                self._start_sync()
-
-        self._worker.submit(lambda: self._sync_both(ledger, inflight), done)
-
-    def _may_checkpoint(self) -> bool:
-        return not self._problems and not self._pending and self._inflight.clean
+    @property
+    def _clean(self) -> bool:
+        """Both files hold all that the totals know."""
+        return bool(self._health) and not self._pending and self._inflight.clean
 
     def _checkpoint(self) -> Checkpoint:
+        active = self._succession.active
         return Checkpoint(
-            self._identity,
-            self._file.size,
-            self._lines,
-            self._tail,
-            self._number,
+            active.identity,
+            active.file.size,
+            active.lines,
+            active.tail,
+            self._succession.number,
             self._totals.digest(),
-            self._spent,
+            active.spent,
             self._totals.dump(),
         )
 
     def _start_checkpoint(self) -> None:
-        if not self._may_checkpoint():
-            return
-        data = pack(self._checkpoint())
-        ledger, inflight = self._file.fd, self._inflight.fd
-        self._since_checkpoint = 0
-
-        def job() -> None:
-            # A checkpoint may never know of more than the disk does: an entry before it must be
-            # there, and its release too, or the next start would enter it twice.
-            self._sync_both(ledger, inflight)
-            self._files.save(self._beside(".checkpoint"), data)
-
-        self._worker.submit(job, lambda error: None)
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
+        if self._clean:
+            self._since_checkpoint = 0
+            data = pack(self._checkpoint())
+            # After a sync, for a checkpoint may never know of more than the disk does: an entry
+            # before it must be there, and its release too, or the next start enters it twice.
+            self._durability.sync_then(
+                lambda: self._files.save(self._files_beside["checkpoint"], data),
+                lambda error: None,
+            )

@@ -7,6 +7,8 @@ next start after a crash, may see one torn line at the end, and never two half l
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 
 from abg.journal.files import Files, FileState
@@ -21,7 +23,7 @@ class LineFile:
         path: made if it is not there; its folder must be.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: it cannot be opened, or is no regular file.
     """
 
     def __init__(self, files: Files, path: Path) -> None:
@@ -30,12 +32,17 @@ class LineFile:
         self.fd = files.open_append(path)
         try:
             state = files.state_of(self.fd)
+            if not stat.S_ISREG(state.mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(path))
+            files.make_private(self.fd)
         except OSError:
             files.close(self.fd)
             raise
         self.size = state.size
-        """Bytes of whole lines: where the next one begins."""
+        """Bytes of whole lines as far as this writer knows: where the next one should begin."""
         self._torn = 0
+        self._torn_end = 0
+        self._separate = False
 
     def append(self, line: bytes) -> None:
         """Write one line (or several), all or nothing.
@@ -46,36 +53,61 @@ class LineFile:
         """
         if self._torn:
             self._cut()
+        if self._separate:
+            line = b"\n" + line
         done = 0
         try:
             done = self._files.write(self.fd, line)
             while done < len(line):
                 taken = self._files.write(self.fd, line[done:])
                 if not taken:
-                    raise OSError(28, "No space left on device")
+                    raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
                 done += taken
         except OSError:
             if done:
-                self._torn = done
-                try:
-                    self._cut()
-                except OSError:
-                    pass  # before the next line, then
+                self._tear(done)
             raise
+        self._separate = False
         self.size += len(line)
 
-    def _cut(self) -> None:
-        # Somebody may have truncated the file since: then the torn part is gone, and cutting
-        # "back" would fill the file up with NUL bytes.
-        if self._files.state_of(self.fd).size >= self.size + self._torn:
-            self._files.truncate(self.fd, self.size)
-        self._torn = 0
-
     def cut_to(self, size: int) -> None:
-        """Drop everything behind the first ``size`` bytes."""
+        """Drop everything behind the first ``size`` bytes.
+
+        Raises:
+            OSError: it cannot be done; nothing has changed.
+        """
         self._files.truncate(self.fd, size)
         self.size = size
         self._torn = 0
 
     def state(self) -> FileState:
+        """The open file's state, whatever its name is now.
+
+        Raises:
+            OSError: the system does not say.
+        """
         return self._files.state_of(self.fd)
+
+    @property
+    def torn(self) -> bool:
+        """A part of a line is still to be cut off."""
+        return self._torn > 0
+
+    def _tear(self, done: int) -> None:
+        self._torn = done
+        # Normally size + done; less if somebody has truncated the file meanwhile.
+        self._torn_end = self.size + done
+        try:
+            self._torn_end = self.state().size
+            self._cut()
+        except OSError:
+            pass  # before the next line, then
+
+    def _cut(self) -> None:
+        if self.state().size == self._torn_end:
+            self._files.truncate(self.fd, self._torn_end - self._torn)
+        else:
+            # Somebody has truncated the file or written behind the part: whatever it ends with
+            # now, the next line begins on a line of its own.
+            self._separate = True
+        self._torn = 0

@@ -1,0 +1,178 @@
+"""One ledger file after another: our own rotation, and what other programs do to the file.
+
+Each new file, and each file that was changed from outside, gets a ``rotate`` event with the totals
+as they stand. So totals that still matter (sessions for life, open windows) need no older file,
+and no line that an outside program has lost changes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from msgspec import Raw
+
+from abg.journal.active import Active, Change, missing_lines
+from abg.journal.checkpoint import json_of
+from abg.journal.durability import Durability
+from abg.journal.files import Files
+from abg.journal.health import Health, why
+from abg.journal.replay import Totals
+from abg.journal.rotation import Rotation
+from abg.ledger import Damage, Entry, Event, decode
+
+__all__ = ["Succession"]
+
+
+@frozen
+class _LeftBehind:
+    """A file that has been moved, for one more look."""
+
+    fd: int
+    identity: str
+    lines: list[bytes]
+
+
+class Succession:
+    """Holds the active file, and puts the next one in its place.
+
+    Args:
+        active: the first one, its chain known.
+        number: its number in the ledger's order.
+        begun: time of its first line.
+        enter: appends a record, now or when the disk is back.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        active: Active,
+        *,
+        number: int,
+        begun: datetime,
+        rotation: Rotation,
+        totals: Totals,
+        durability: Durability,
+        health: Health,
+        clock: Callable[[], datetime],
+        enter: Callable[[Entry | Event], None],
+    ) -> None:
+        self._files = files
+        self.active = active
+        self.number = number
+        self._begun = begun
+        self._path: Path = active.file.path
+        self._rotation = rotation
+        self._totals = totals
+        self._durability = durability
+        self._health = health
+        self._clock = clock
+        self._enter = enter
+        self._left_behind: _LeftBehind | None = None
+        self._said: set[str] = set()
+
+    def look(self) -> None:
+        """Notice what other programs have done to the file, and go on from there.
+
+        Raises:
+            OSError: it is not known where the lines go; no new call should pass.
+        """
+        self._fetch_left_behind()
+        active = self.active
+        change = active.look()
+        if change is Change.MOVED:
+            self._move_on("moved")
+        elif change is Change.TRUNCATED:
+            identity, recent = active.identity, active.recent()
+            active.reread()
+            self._fetch(identity, recent)
+            self.number += 1
+            self.carry_over("truncated")
+        elif change is Change.GROWN:
+            for record in active.take_foreign():
+                if record.event != "rotate":
+                    self._totals.apply(record)
+            self._warn_once("grown", "another program adds lines to it; they are counted")
+
+    def rotate_if_due(self) -> None:
+        """Put the file away and begin the next one, if it is time."""
+        active, now = self.active, self._clock()
+        if not active.lines or not self._rotation.due(now, self._begun, active.file.size):
+            return
+        try:
+            taken = frozenset(self._files.names(self._path.parent))
+            archive = self._rotation.archive(self._path, now, self._begun, taken)
+            self._files.rename_new(self._path, archive)
+        except OSError as error:
+            self._warn_once("rotate", f"cannot be rotated, and goes on: {why(error)}")
+            return
+        self._said.discard("rotate")
+        try:
+            self._move_on("rotated", archive.name)
+        except OSError:
+            pass  # the next look finds the name free, tries again, and says so if it must
+
+    def carry_over(self, reason: str, archive: str | None = None) -> None:
+        """Write the totals down, so that no line before is needed for them."""
+        data: dict[str, Any] = {"reason": reason, "file": self.number}
+        if archive is not None:
+            data["from"] = archive
+        data["rules"] = self._totals.digest()
+        data["totals"] = Raw(json_of(self._totals.dump()))
+        self._enter(Event(self._clock(), "rotate", data))
+
+    def close(self) -> None:
+        """Look after what was left behind, close the file."""
+        if self._left_behind is not None:
+            self._durability.retire(self._left_behind.fd)
+            self._left_behind = None
+        self._durability.retire(self.active.file.fd)
+
+    def _move_on(self, reason: str, archive: str | None = None) -> None:
+        old, fresh = self.active, Active(self._files, self._path)
+        fresh.tail = old.tail
+        if not fresh.file.size:
+            self.number += 1
+        else:
+            reason = "replaced"
+            try:
+                fresh.reread()
+            except OSError:
+                self._files.close(fresh.file.fd)
+                raise
+        self.active = self._durability.active = fresh
+        self._begun = self._clock()
+        self._left_behind = _LeftBehind(old.file.fd, old.identity, old.recent())
+        self._durability.sync_file(old.file.fd, self._old_synced)
+        self.carry_over(reason, archive)
+
+    def _old_synced(self, error: OSError | None) -> None:
+        if error is not None:
+            self._health.warn(f"the file put away may lack its last lines: {why(error)}")
+
+    def _fetch_left_behind(self) -> None:
+        """A look after the file was moved: a gzip that was quicker than we noticed has thrown
+        away the last lines that went to it."""
+        left = self._left_behind
+        if left is not None:
+            self._left_behind = None
+            try:
+                if not self._files.state_of(left.fd).links:
+                    self._fetch(left.identity, left.lines)
+            finally:
+                self._durability.retire(left.fd)
+
+    def _fetch(self, identity: str, lines: list[bytes]) -> None:
+        if lines:
+            for line in missing_lines(self._files, self._path, identity, lines):
+                record = decode(line)
+                if not isinstance(record, Damage):
+                    self._enter(record)
+
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            self._health.warn(text)
