@@ -11,11 +11,10 @@ from typing import Any
 
 from abg.call import Headers
 from abg.exchange import Exchange, Handler, VendorCall
-from abg.wire.channel import GuardSite
 from abg.wire.framing import plain_refusal
 from abg.wire.inbound import FastLaneFactory
 from abg.wire.outbound import Pool
-from abg.wire.site import ExchangeResource
+from abg.wire.site import ExchangeResource, GuardSite
 
 _HOP_BY_HOP = frozenset(
     (

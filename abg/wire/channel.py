@@ -1,29 +1,22 @@
-"""Our own ``Site``: twisted.web's server under the same rules and limits as the fast lane.
+"""A channel of our own ``Site``: twisted.web's server under the same rules as the fast lane.
 
-``GuardChannel`` lets a head through to twisted.web only when ``abg.wire.head`` has read it, so
-that one table of verdicts holds at both doors, and keeps the deadlines that ``HTTPChannel`` has
-not. ``GuardRequest`` begins an exchange when the head is there: the application sees a body that
-is too large, or comes under ``Expect: 100-continue``, before a byte of it was read.
+It lets a head through to twisted.web only when ``abg.wire.head`` has read it, so that one table
+of verdicts holds at both doors, and keeps the deadlines that ``HTTPChannel`` has not.
 """
+
+# twisted.web has no types of its own.
+# mypy: disallow-untyped-calls=False
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import Any
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet import tcp
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
-from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
 
-from abg.call import Headers
-from abg.exchange import Application
-from abg.wire.framing import plain_refusal
 from abg.wire.head import (
     BadRequest,
     RequestHead,
@@ -33,76 +26,12 @@ from abg.wire.head import (
     suspicious_start,
 )
 from abg.wire.lane_exchange import LaneExchange
-from abg.wire.limits import DEFAULT_LIMITS, Limits
-from abg.wire.site import ExchangeResource, SiteExchange
+from abg.wire.outlet import plain_tcp
 
-__all__ = ["GuardChannel", "GuardRequest", "GuardSite"]
+if TYPE_CHECKING:
+    from abg.wire.site import GuardRequest, GuardSite
 
-_OWN_BODY_BYTES = 1_048_576
-"""The largest body that a resource other than an exchange's is given."""
-
-
-class GuardRequest(Request):
-    """A request whose exchange begins with its head, where an ``ExchangeResource`` answers it."""
-
-    channel: Any
-    exchange: SiteExchange | None = None
-    fields: Headers | None = None
-    body_ended = False
-
-    def gotLength(self, length: int | None) -> None:
-        head: RequestHead = self.channel.head
-        self.fields = head.headers
-        if length == 0:
-            self.content = BytesIO()
-            return
-        resource = self._find(head)
-        if resource is None:
-            if length is not None and length > _OWN_BODY_BYTES:
-                self.channel.refuse(BadRequest("body"))
-            super().gotLength(length)
-            return
-        self.content = None
-        self.exchange = resource.open(self, head.content_length)
-
-    def _find(self, head: RequestHead) -> ExchangeResource | None:
-        """The resource that answers, if it takes exchanges; looked up as ``process`` will."""
-        self.method, self.uri = head.method, head.target
-        self.clientproto = b"HTTP/1.1" if head.current else b"HTTP/1.0"
-        self.path = self.uri.split(b"?", 1)[0]
-        self.site = self.channel.site
-        self.prepath: list[bytes] = []
-        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
-        if self.path == b"*":
-            return None
-        found: IResource = self.site.getResourceFor(self)
-        return found if isinstance(found, ExchangeResource) else None
-
-    def handleContentChunk(self, data: bytes) -> None:
-        if self.exchange is not None:
-            self.exchange.take_body(data)
-        elif self.content is not None:
-            if self.content.tell() + len(data) > _OWN_BODY_BYTES:
-                self.channel.refuse(BadRequest("body"))
-                return
-            super().handleContentChunk(data)
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-        self.body_ended = True
-        if self.exchange is not None:
-            self.exchange.take_body_end()
-        else:
-            super().requestReceived(command, path, version)
-
-    def read_body(self, on: bool) -> None:
-        """Read on, or stop reading, from the client (``SiteExchange``)."""
-        if not self.body_ended:
-            self.channel.read_body(on)
-
-    def about_to_respond(self) -> None:
-        """The answer's head is about to be written (``SiteExchange``)."""
-        if self.channel.ends_after(self):
-            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+__all__ = ["GuardChannel"]
 
 
 class GuardChannel(HTTPChannel):
@@ -121,6 +50,9 @@ class GuardChannel(HTTPChannel):
     abortTimeout = 15
 
     site: GuardSite
+    transport: Any
+    _networkProducer: Any
+    callLater: Any
     on_idle: Any = None
 
     def __init__(self) -> None:
@@ -347,8 +279,9 @@ class GuardChannel(HTTPChannel):
         self._wait(self.site.limits.linger_seconds, self._break)
         self._networkProducer.unregisterProducer()
         self._networkProducer.resumeProducing()
-        if isinstance(self.transport, tcp.Connection) and not self.transport.TLS:
-            self.transport.loseWriteConnection()
+        direct = plain_tcp(self.transport)
+        if direct is not None:
+            direct.loseWriteConnection()
 
     def _drain(self, size: int) -> None:
         if self._left is not None:
@@ -385,42 +318,3 @@ class GuardChannel(HTTPChannel):
 
     def _break(self) -> None:
         self.transport.abortConnection()
-
-
-class GuardSite(Site):
-    """A ``Site`` with the fast lane's limits, for its odd requests and for embedders.
-
-    Args:
-        resource: the root.
-        application: answers what the wire refuses; without one the answer is plain text.
-    """
-
-    protocol = GuardChannel
-    displayTracebacks = False
-
-    def __init__(
-        self,
-        resource: IResource,
-        application: Application | None = None,
-        limits: Limits = DEFAULT_LIMITS,
-        reactor: Any = None,
-    ) -> None:
-        super().__init__(
-            resource, requestFactory=GuardRequest, timeout=limits.idle_seconds, reactor=reactor
-        )
-        self.limits = limits
-        self.channels: set[GuardChannel] = set()
-        self.draining = False
-        self.refuse = plain_refusal if application is None else application.refuse
-
-    def acceptableProtocols(self) -> list[bytes]:
-        return [b"http/1.1"]
-
-    def log(self, request: Request) -> None:
-        """No access log: the ledger and the console say what there is to say."""
-
-    def drain(self) -> None:
-        """Keep no connection alive; idle ones are closed at once."""
-        self.draining = True
-        for channel in list(self.channels):
-            channel.drain()

@@ -1,11 +1,16 @@
 """Ways to a vendor: names, TCP, tunnels, TLS; and why there is none, in words."""
 
+# Twisted's are untyped in part.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import sys
 from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
+from attrs import frozen
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet import error
@@ -25,7 +30,42 @@ from zope.interface import implementer
 from abg.wire.tunnel import Proxies, TunnelEndpoint, TunnelRefused
 from abg.wire.vendor import WatchedTLS
 
-__all__ = ["Connector", "Roots", "why_not_connected", "why_not_encrypted"]
+__all__ = ["Connector", "Origin", "Roots", "why_not_connected", "why_not_encrypted"]
+
+
+@frozen
+class Origin:
+    """Where an origin is."""
+
+    name: str
+    tls: bool
+    host: str
+    port: int
+    authority: bytes
+    """The value of ``Host``."""
+
+    @classmethod
+    def parse(cls, origin: str) -> Origin:
+        """Read ``https://host[:port]``.
+
+        Raises:
+            ValueError: it is no http or https origin.
+        """
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{origin} is no http or https origin")
+        tls = parts.scheme == "https"
+        usual = 443 if tls else 80
+        port = parts.port or usual
+        shown = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        authority = shown if port == usual else f"{shown}:{port}"
+        return cls(
+            origin,
+            tls,
+            parts.hostname,
+            port,
+            authority.encode("idna" if not shown.isascii() else "ascii"),
+        )
 
 
 @implementer(IOpenSSLTrustRoot)
@@ -108,10 +148,8 @@ def why_not_connected(failure: Failure) -> tuple[str, str]:
         return "connect_timeout", "the connection took too long"
     if isinstance(problem, TunnelRefused):
         return "refused", str(problem)
-    if isinstance(problem, (SSL.Error, OSError)) and not isinstance(problem, error.ConnectError):
-        return "tls", _reason(problem)
-    if isinstance(problem, error.ConnectError):
-        return "refused", f"no connection: {_reason(problem)}"
+    if isinstance(problem, SSL.Error):
+        return "tls", f"no TLS: {_reason(problem)}"
     return "refused", f"no connection: {_reason(problem)}"
 
 
@@ -125,7 +163,7 @@ def why_not_encrypted(failure: Failure) -> tuple[str, str]:
     return "tls", "the connection was closed inside the TLS handshake"
 
 
-def _reason(problem: BaseException) -> str:
+def _reason(problem: BaseException | None) -> str:
     """The words of an error, without a class name around them."""
     if isinstance(problem, SSL.Error) and problem.args and isinstance(problem.args[0], list):
         texts = [str(entry[-1]) for entry in problem.args[0] if entry]

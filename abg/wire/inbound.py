@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import ServerFactory
 
 from abg.exchange import Application
+from abg.wire.client import ClientConnection
 from abg.wire.lane import FastLane
 from abg.wire.limits import DEFAULT_LIMITS, Limits
 
@@ -41,11 +42,11 @@ class FastLaneFactory(ServerFactory):
         self.reactor: Any = reactor
         self.now = 0
         self.draining = False
-        self.lanes: set[FastLane] = set()
+        self.lanes: set[ClientConnection] = set()
         self._sweeping: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
 
-    def buildProtocol(self, addr: IAddress | None) -> FastLane:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return FastLane(self)
 
     def startFactory(self) -> None:
@@ -56,13 +57,13 @@ class FastLaneFactory(ServerFactory):
         if self.site is not None:
             self.site.doStop()
 
-    def joined(self, lane: FastLane) -> None:
+    def joined(self, lane: ClientConnection) -> None:
         """A connection was made."""
         self.lanes.add(lane)
         if self._sweeping is None:
             self._sweeping = self.reactor.callLater(1.0, self._sweep)
 
-    def left(self, lane: FastLane) -> None:
+    def left(self, lane: ClientConnection) -> None:
         """A connection was lost."""
         self.lanes.discard(lane)
         if not self.lanes:

@@ -8,10 +8,9 @@ The lane splits the stream itself: a head up to its blank line, then the body, t
 until the answer has ended; what a client pipelines waits in a bounded buffer. One connection is
 in one of these phases:
 
-    HEAD ──► LENGTH / CHUNKED ──► ANSWER ──► HEAD       the round of a kept-alive connection
-      │             └──► DRAIN (answered before its body came: read on, so that it can be read)
-      ├──► SITE ──► HEAD                                handed over, and back
-      └──► CLOSING ──► DEAD                             the last bytes go out; nothing is read
+    HEAD ──► COUNTED / CHUNKED ──► ANSWER ──► HEAD      the round of a kept-alive connection
+      │              └──► DRAIN                         answered before its body had come
+      └──► SITE ──► HEAD                                handed over, and back
 
 Time is counted in sweeps of the factory, once a second over all connections: a timer for each
 request would cost more than reading its head.
@@ -19,16 +18,14 @@ request would cost more than reading its head.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet import tcp
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IPushProducer
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from abg.exchange import Application
 from abg.wire.chunked import ChunkedBody, MalformedBody
+from abg.wire.client import ClientConnection
 from abg.wire.head import BadRequest, guess_request, head_end, read_request, suspicious_start
 from abg.wire.lane_exchange import LaneExchange
 
@@ -37,19 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FastLane"]
 
-HEAD, LENGTH, CHUNKED, ANSWER, DRAIN, SITE, CLOSING, DEAD = range(8)
+HEAD, COUNTED, CHUNKED, ANSWER, DRAIN, SITE = range(6)
 
 
-@implementer(IPushProducer)
-class FastLane(Protocol):
-    """One client connection."""
-
-    factory: FastLaneFactory
+class FastLane(ClientConnection):
+    """One client connection that speaks HTTP/1.1."""
 
     def __init__(self, factory: FastLaneFactory) -> None:
-        self.factory = factory
-        self.application: Application = factory.application
-        self.peer = ""
+        super().__init__(factory)
         self.exchange: LaneExchange | None = None
         self._phase = HEAD
         self._buffer = b""
@@ -60,32 +52,15 @@ class FastLane(Protocol):
         self._working = False
         self._again: IDelayedCall | None = None
         self._channel: Any = None
-        self._direct: Any = None
-        # Who stopped the reading, and whether the client's socket is full.
         self._body_paused = False
-        self._reading = True
-        self._full = False
-        self._told_full = False
-        self._telling: IDelayedCall | None = None
-        # The sweep's memory: when the phase began, what came since, when the socket filled up.
-        self._mark = factory.now
+        # How much has come in this phase (for the sweep), or of a head (already searched).
         self._came = 0
-        self._full_since = 0
 
     # From the transport
 
     def connectionMade(self) -> None:
-        transport: Any = self.transport
-        # Exactly this: a TLS transport hands attributes through to the socket below it, and what
-        # is written there goes out in clear.
-        if isinstance(transport, tcp.Connection) and not transport.TLS:
-            self._direct = transport
-        if hasattr(transport, "setTcpNoDelay"):
-            transport.setTcpNoDelay(True)
-        address = transport.getPeer()
-        self.peer = getattr(address, "host", "") or str(address)
-        transport.registerProducer(self, True)
-        self.factory.joined(self)
+        super().connectionMade()
+        self.send = self._outlet.send
 
     def dataReceived(self, data: bytes) -> None:
         if self._phase == SITE:
@@ -96,14 +71,11 @@ class FastLane(Protocol):
             self._work()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._phase = DEAD
-        self.factory.left(self)
-        for call in (self._again, self._telling):
-            if call is not None:
-                call.cancel()
-        self._again = self._telling = None
+        self.lost()
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         self._buffer = b""
-        self._direct = None
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.connectionLost(reason)
@@ -120,37 +92,37 @@ class FastLane(Protocol):
         try:
             while self._buffer:
                 phase = self._phase
-                if phase == HEAD:
-                    if self._full:
+                if self.closing:
+                    self._buffer = b""
+                elif phase == HEAD:
+                    if self._outlet.full:
                         self._bound()
                         break
                     if not self._take_head():
                         break
-                elif phase == LENGTH:
+                elif phase == COUNTED:
                     if self._body_paused:
                         break
-                    self._take_length()
+                    self._take_counted()
                 elif phase == CHUNKED:
                     if self._body_paused:
                         break
                     self._take_chunks()
-                elif phase == DRAIN:
-                    self._drain()
                 elif phase == ANSWER:
                     self._bound()
                     break
-                elif phase == SITE:
+                elif phase == DRAIN:
+                    self._drain()
+                else:
                     data, self._buffer = self._buffer, b""
                     self._channel.dataReceived(data)
-                else:
-                    self._buffer = b""
         finally:
             self._working = False
 
     def _bound(self) -> None:
         """Let no more come than may wait."""
         if len(self._buffer) > self.factory.limits.pipelined_bytes:
-            self._read(False)
+            self.read(False)
 
     def _take_head(self) -> bool:
         """Begin the next request; False: its head has not come whole."""
@@ -172,9 +144,10 @@ class FastLane(Protocol):
                 self._refuse(BadRequest(verdict))
                 return True
             if not self._came:
-                self._mark = factory.now
+                self.mark = factory.now
             self._came = len(data)
             return False
+        self._came = 0
         try:
             request = read_request(data if end == len(data) else data[:end])
         except BadRequest as bad:
@@ -185,30 +158,30 @@ class FastLane(Protocol):
             self._hand_over()
             return True
         self._buffer = data[end:]
-        self._came = 0
         self._fresh = False
-        self._keep_alive = request.keep_alive and not factory.draining
+        self._keep_alive = request.keep_alive
         length = request.content_length
-        if length:
-            self._phase = LENGTH
-            self._left = length
-            self._mark = factory.now
-        elif length is None:
-            self._phase = CHUNKED
-            self._chunks = ChunkedBody()
-            self._mark = factory.now
-        else:
+        if length == 0:
             self._phase = ANSWER
+        else:
+            self.mark = factory.now
+            if length is None:
+                self._phase = CHUNKED
+                self._chunks = ChunkedBody()
+            else:
+                self._phase = COUNTED
+                self._left = length
         exchange = LaneExchange(self, request.method, target, request.headers, self.peer, length)
         self.exchange = exchange
-        handler = self.application.begin(exchange)
+        handler = factory.application.begin(exchange)
         if self.exchange is exchange:
             exchange.handler = handler
+            self._outlet.valve.forget()
             if length == 0:
                 handler.body_end()
         return True
 
-    def _take_length(self) -> None:
+    def _take_counted(self) -> None:
         data = self._buffer
         left = self._left
         exchange = self.exchange
@@ -247,18 +220,10 @@ class FastLane(Protocol):
             if chunks.excess:
                 # Where the next request would begin, nobody can tell any more.
                 self._keep_alive = False
-                self._read(False)
         if body:
             exchange.handler.body(body)
         if chunks.done and self.exchange is exchange:
             exchange.handler.body_end()
-
-    def _drain(self) -> None:
-        """The request was answered before its body had come: let it come, and close."""
-        data, self._buffer = self._buffer, b""
-        self._left -= len(data)
-        if self._chunks is None and self._left <= 0:
-            self._close()
 
     def _spoilt(self, exchange: LaneExchange) -> None:
         """The body broke off in the middle of its coding: the request will never be whole."""
@@ -280,141 +245,104 @@ class FastLane(Protocol):
         # Nobody can tell how much would follow; the sweep ends it.
         self._left = 1 << 62
         self._chunks = None
-        self._mark = self.factory.now
+        self.mark = self.factory.now
         exchange = LaneExchange(self, method, target, headers, self.peer, 0)
         self.exchange = exchange
-        self.application.refuse(exchange, bad.status, bad.message)
+        self.factory.application.refuse(exchange, bad.status, bad.message)
+
+    # To the Site and back
 
     def _hand_over(self) -> None:
         """Give the connection, from this request on, to the Site's channel."""
         transport: Any = self.transport
         data, self._buffer = self._buffer, b""
         self._phase = SITE
-        self._came = 0
-        transport.unregisterProducer()
+        self._outlet.shut()
         site: Any = self.factory.site
-        channel = site.buildProtocol(transport.getPeer())
-        self._channel = channel
+        channel = self._channel = site.buildProtocol(transport.getPeer())
         if hasattr(channel, "on_idle"):
             channel.on_idle = self._take_back
-        cast(IProtocol, channel).makeConnection(transport)
+        channel.makeConnection(transport)
         channel.dataReceived(data)
 
     def _take_back(self, rest: bytes) -> None:
         """The channel has answered and lies idle: the lane reads on, with ``rest`` first."""
-        transport: Any = self.transport
         self._channel = None
         self._phase = HEAD
         self._fresh = False
-        self._mark = self.factory.now
-        self._full = False
-        transport.registerProducer(self, True)
+        self._reading = True
+        self.mark = self.factory.now
+        self._outlet.open()
         self._buffer = rest + self._buffer
         if self.factory.draining:
-            self._close()
+            self.close()
         elif self._buffer and not self._working:
             self._later()
 
-    # From the exchange
+    # From the exchange (``abg.wire.lane_exchange.Line``)
+
+    send: Any
+    """Straight to the outlet."""
 
     @property
     def keeps(self) -> bool:
-        """Another request may follow on this connection."""
         return self._keep_alive and self._phase == ANSWER and not self.factory.draining
-
-    def send(self, data: bytes) -> None:
-        """Write at once if nothing is queued, else behind what is."""
-        direct = self._direct
-        if (
-            direct is not None
-            and direct.connected
-            and not direct.disconnecting
-            and not direct.TLS
-            and not direct._tempDataLen
-            and not direct.dataBuffer
-            and not direct._writeDisconnected
-        ):
-            sent = direct.writeSomeData(data)
-            if sent.__class__ is int and sent > 0:
-                if sent == len(data):
-                    return
-                data = data[sent:]
-            direct.write(data)
-        elif self._phase < CLOSING:
-            transport: Any = self.transport
-            transport.write(data)
 
     def pause_body(self) -> None:
         self._body_paused = True
-        if self._phase in (LENGTH, CHUNKED):
-            self._read(False)
+        if self._phase in (COUNTED, CHUNKED):
+            self.read(False)
 
     def resume_body(self) -> None:
         self._body_paused = False
-        self._mark = self.factory.now
-        self._came = 0
-        if self._phase in (LENGTH, CHUNKED):
-            self._read(True)
+        if self._phase in (COUNTED, CHUNKED):
+            self.mark = self.factory.now
+            self._came = 0
+            self.read(True)
             if self._buffer:
                 self._later()
 
     def answered(self, whole: bool) -> None:
-        """The exchange has ended; ``whole``: its answer is complete and framed to the byte."""
         phase = self._phase
         self.exchange = None
-        self._told_full = False
         self._body_paused = False
-        if phase == ANSWER and whole and self._keep_alive and not self.factory.draining:
+        if not whole:
+            self.close()
+        elif phase == ANSWER and self._keep_alive and not self.factory.draining:
             self._phase = HEAD
-            self._mark = self.factory.now
+            self.mark = self.factory.now
             if not self._reading:
-                self._read(True)
+                self.read(True)
             if self._buffer and not self._working:
                 self._later()
-        elif phase in (LENGTH, CHUNKED, DRAIN) and whole:
-            # Closing with unread bytes makes the kernel reset the connection, and the client may
-            # lose the answer. So read on for a while; the answer said that we close.
-            self._left -= len(self._buffer)
-            self._buffer = b""
+        elif phase in (COUNTED, CHUNKED, DRAIN):
             self._phase = DRAIN
-            self._mark = self.factory.now
-            if self._chunks is None and self._left <= 0:
-                self._close()
-                return
-            self._read(True)
-            if self._direct is not None:
-                # The client sees the end at once, and we still take what it sends. (A TLS
-                # transport would shut down the socket below it.)
-                self._direct.unregisterProducer()
-                self._direct.loseWriteConnection()
+            self.mark = self.factory.now
+            self._drain()
+            if not self.closing:
+                self.end_writing()
         else:
-            self._close()
+            self.close()
 
-    def close_now(self) -> None:
-        """Break the connection without the rest."""
-        self._phase = CLOSING
-        self._mark = self.factory.now
-        transport: Any = self.transport
-        transport.abortConnection()
+    # Coming to an end
 
-    def _close(self) -> None:
-        """Close, when all that was written has gone out; the sweep helps if it never does."""
-        if self._phase >= CLOSING:
-            return
-        self._phase = CLOSING
-        self._mark = self.factory.now
-        transport: Any = self.transport
-        transport.unregisterProducer()
-        transport.loseConnection()
+    def drain(self) -> None:
+        """No further request on this connection; an idle one is closed at once."""
+        if self._phase == HEAD and not self._buffer:
+            self.close()
+        elif self._phase == SITE and hasattr(self._channel, "drain"):
+            self._channel.drain()
 
-    def _read(self, on: bool) -> None:
-        if on != self._reading:
-            self._reading = on
-            transport: Any = self.transport
-            if on:
-                transport.resumeProducing()
-            else:
-                transport.pauseProducing()
+    def _drain(self) -> None:
+        """The answer was given before the request's body had come: let it come, and close.
+
+        Closing with unread bytes makes the kernel reset the connection, and the client may lose
+        the answer that it has not read yet.
+        """
+        data, self._buffer = self._buffer, b""
+        self._left -= len(data)
+        if self._chunks is None and self._left <= 0:
+            self.close()
 
     def _later(self) -> None:
         if self._again is None:
@@ -422,67 +350,36 @@ class FastLane(Protocol):
 
     def _work_again(self) -> None:
         self._again = None
-        self._work()
+        if not self._working:
+            self._work()
 
-    # The transport's producer: never told to the handler inside one of its own writes
-
-    def pauseProducing(self) -> None:
-        if not self._full:
-            self._full = True
-            self._full_since = self.factory.now
-            self._tell_later()
-
-    def resumeProducing(self) -> None:
-        if self._full:
-            self._full = False
-            self._tell_later()
-            if self._phase == HEAD and self._buffer:
-                self._read(True)
-                self._later()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; ``connectionLost`` follows."""
-
-    def _tell_later(self) -> None:
-        if self._telling is None and self._phase < CLOSING:
-            self._telling = self.factory.reactor.callLater(0, self._tell_full)
-
-    def _tell_full(self) -> None:
-        self._telling = None
+    def full(self, full: bool) -> None:
         exchange = self.exchange
-        if exchange is None or exchange.handler is None or self._full == self._told_full:
-            return
-        self._told_full = self._full
-        if self._full:
-            exchange.handler.pause()
-        else:
-            exchange.handler.resume()
-
-    # From the factory
+        if exchange is not None and exchange.handler is not None:
+            if full:
+                exchange.handler.pause()
+            else:
+                exchange.handler.resume()
+        elif not full and self._phase == HEAD:
+            self.read(True)
+            self._work_again()
 
     def sweep(self, now: int) -> None:
-        """Has anything taken too long? ``now`` in seconds of the factory's count."""
         limits = self.factory.limits
         phase = self._phase
-        age = now - self._mark
-        if phase == HEAD:
+        age = now - self.mark
+        if self.closing or phase == ANSWER:
+            pass
+        elif phase == HEAD:
             started = self._buffer or self._fresh
             if age > (limits.header_seconds if started else limits.idle_seconds):
-                self._close()
-        elif phase in (LENGTH, CHUNKED):
+                self.close()
+        elif phase in (COUNTED, CHUNKED):
             if age > limits.body_seconds and not self._body_paused:
                 if self._came < limits.body_bytes:
                     self.close_now()
-                self._mark = now
+                self.mark = now
                 self._came = 0
-        elif phase in (DRAIN, CLOSING) and age > limits.linger_seconds:
+        elif phase == DRAIN and age > limits.linger_seconds:
             self.close_now()
-        if self._full and phase != CLOSING and now - self._full_since > limits.stall_seconds:
-            self.close_now()
-
-    def drain(self) -> None:
-        """No further request on this connection; an idle one is closed at once."""
-        if self._phase == HEAD:
-            self._close()
-        elif self._phase == SITE and hasattr(self._channel, "drain"):
-            self._channel.drain()
+        super().sweep(now)

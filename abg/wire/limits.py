@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import field, frozen, validators
 
 __all__ = ["DEFAULT_LIMITS", "Limits"]
 
-_positive = validators.gt(0)
+_positive: Any = validators.gt(0)
 
 
 @frozen

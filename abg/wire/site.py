@@ -1,32 +1,42 @@
-"""The second door: an exchange over a twisted.web request, and the resource that makes it.
+"""twisted.web's side: the resource that makes exchanges, and our own ``Site`` around it.
 
-``ExchangeResource`` works in anybody's ``Site``, at the root or under a path: there the request's
-body is whole when ``render`` is called, and limits are the Site's own. In ``GuardSite``
-(``abg.wire.channel``) the exchange begins as soon as the head is there, and the body streams.
+``ExchangeResource`` works in anybody's ``Site``, at the root or under a path; there a request's
+body is whole when ``render`` is called, and limits are the Site's own. ``GuardSite`` has the fast
+lane's rules and limits, and begins an exchange when the head is there: the application sees a
+body that is too large, or comes under ``Expect: 100-continue``, before a byte of it was read.
 """
+
+# twisted.web has no types of its own.
+# mypy: disallow-untyped-calls=False
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
-from twisted.internet.interfaces import IDelayedCall, IPushProducer
-from twisted.python.failure import Failure
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
-from zope.interface import implementer
+from twisted.internet.interfaces import IAddress
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from abg.call import Headers
-from abg.exchange import Application, Exchange, Handler
-from abg.wire.framing import bodiless, declared_length
+from abg.exchange import Application
+from abg.wire.channel import GuardChannel
+from abg.wire.framing import plain_refusal
+from abg.wire.head import BadRequest, RequestHead
+from abg.wire.limits import DEFAULT_LIMITS, Limits
+from abg.wire.site_exchange import SiteExchange
 
-__all__ = ["ExchangeResource", "SiteExchange"]
+__all__ = ["ExchangeResource", "GuardRequest", "GuardSite", "below_mount"]
 
-_LINGER_SECONDS = 15.0
-"""How long a broken-off answer may take to go out to the client."""
+_OWN_BODY_BYTES = 1_048_576
+"""The largest body that a resource other than an exchange's is given."""
 
 
 class ExchangeResource(Resource):
     """A leaf that gives every request below it to an application.
+
+    A resource that does so only for some of its requests has a method ``exchanges`` like this one.
 
     Args:
         application: what answers.
@@ -42,259 +52,144 @@ class ExchangeResource(Resource):
         self.application = application
         self.reactor: Any = reactor
 
-    def open(self, request: Request, content_length: int | None) -> SiteExchange:
-        """Begin the exchange of ``request``, whose head is complete."""
-        exchange = SiteExchange(request, _target_below(request), content_length, self.reactor)
+    def exchanges(self, request: Request) -> ExchangeResource | None:
+        """What takes ``request`` as an exchange; None: it is rendered like any other."""
+        return self
+
+    def begin(self, request: Request, target: bytes, length: int | None) -> SiteExchange:
+        """Begin the exchange of a request whose head is complete."""
+        exchange = SiteExchange(request, target, length, self.reactor)
         exchange.begin(self.application)
         return exchange
 
     def render(self, request: Request) -> int:
+        return self.render_target(request, below_mount(request))
+
+    def render_target(self, request: Request, target: bytes) -> int:
+        """Answer a request that has come whole."""
         content: Any = request.content
-        body: bytes = content.read() if content is not None else b""
-        exchange = self.open(request, len(body))
+        body: bytes = content.read()
+        exchange = self.begin(request, target, len(body))
         exchange.take_body(body)
         exchange.take_body_end()
         return NOT_DONE_YET
 
 
-def _target_below(request: Request) -> bytes:
-    """The request target below the resource's own place, spelt as it came."""
+def below_mount(request: Request) -> bytes:
+    """The request's target below its resource's own place, spelt as it came."""
     uri: bytes = request.uri
-    depth = len(getattr(request, "prepath", None) or [])
+    depth = len(request.prepath or ())
     if depth == 0 or not uri.startswith(b"/"):
         return uri
     path, mark, query = uri.partition(b"?")
-    return b"/" + b"/".join(path[1:].split(b"/")[depth:]) + mark + query
+    return b"/" + b"/".join(path.split(b"/")[1 + depth :]) + mark + query
 
 
-def _headers_of(request: Request) -> Headers:
-    """All fields, as they came where the channel kept them, else in canonical case."""
-    kept: Headers | None = getattr(request, "fields", None)
-    if kept is not None:
-        return kept
-    return [
-        (name, value)
-        for name, values in request.requestHeaders.getAllRawHeaders()
-        for value in values
-    ]
+class GuardRequest(Request):
+    """A request whose exchange begins with its head, where an ``ExchangeResource`` answers it."""
+
+    channel: Any
+    exchange: SiteExchange | None = None
+    fields: Headers | None = None
+    body_ended = False
+
+    def gotLength(self, length: int | None) -> None:
+        head: RequestHead = self.channel.head
+        self.fields = head.headers
+        if length == 0:
+            self.content = BytesIO()
+            return
+        resource = self._find(head)
+        if resource is None:
+            if length is not None and length > _OWN_BODY_BYTES:
+                self.channel.refuse(BadRequest("body"))
+            super().gotLength(length)
+            return
+        self.content = None
+        self.exchange = resource.begin(self, below_mount(self), head.content_length)
+
+    def _find(self, head: RequestHead) -> ExchangeResource | None:
+        """The resource that answers, if it takes exchanges; looked up as ``process`` will."""
+        self.method, self.uri = head.method, head.target
+        self.clientproto = b"HTTP/1.1" if head.current else b"HTTP/1.0"
+        self.path = self.uri.split(b"?", 1)[0]
+        self.site = self.channel.site
+        self.prepath: list[bytes] = []
+        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        if self.path == b"*":
+            return None
+        found: Any = self.site.getResourceFor(self)
+        take = getattr(found, "exchanges", None)
+        return None if take is None else take(self)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self.exchange is not None:
+            self.exchange.take_body(data)
+        elif self.content is not None:
+            if self.content.tell() + len(data) > _OWN_BODY_BYTES:
+                self.channel.refuse(BadRequest("body"))
+                return
+            super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.body_ended = True
+        if self.exchange is not None:
+            self.exchange.take_body_end()
+        else:
+            super().requestReceived(command, path, version)
+
+    def read_body(self, on: bool) -> None:
+        """Read on, or stop reading, from the client (``SiteExchange``)."""
+        if not self.body_ended:
+            self.channel.read_body(on)
+
+    def about_to_respond(self) -> None:
+        """The answer's head is about to be written (``SiteExchange``)."""
+        if self.channel.ends_after(self):
+            self.responseHeaders.setRawHeaders(b"Connection", [b"close"])
 
 
-@implementer(IPushProducer)
-class SiteExchange:
-    """See ``abg.exchange.Exchange``."""
+class GuardSite(Site):
+    """A ``Site`` with the fast lane's limits, for its odd requests and for embedders.
+
+    Args:
+        resource: the root.
+        application: answers what the wire refuses; without one the answer is plain text.
+    """
+
+    displayTracebacks = False
 
     def __init__(
-        self, request: Request, target: bytes, content_length: int | None, reactor: Any
+        self,
+        resource: IResource,
+        application: Application | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        reactor: Any = None,
     ) -> None:
-        self._request: Any = request
-        self._reactor: Any = reactor
-        self.method: bytes = request.method
-        self.target = target
-        self.headers = _headers_of(request)
-        client = request.getClientAddress()
-        self.peer: str = getattr(client, "host", "") or str(client)
-        self.content_length = content_length
-        self.handler: Handler | None = None
-        self.responded = False
-        self._out: list[bytes] = []
-        self._bodiless = False
-        self._left: int | None = None
-        # The request's body: what came while the handler wanted none.
-        self._body_paused = False
-        self._held: list[bytes] = []
-        self._body_ended = False
-        self._releasing: IDelayedCall | None = None
-        # The client's socket.
-        self._full = False
-        self._told_full = False
-        self._telling: IDelayedCall | None = None
-        self._breaking: IDelayedCall | None = None
+        super().__init__(
+            resource, requestFactory=GuardRequest, timeout=limits.idle_seconds, reactor=reactor
+        )
+        self.limits = limits
+        self.channels: set[GuardChannel] = set()
+        self.draining = False
+        self.refuse = plain_refusal if application is None else application.refuse
 
-    # The request's side
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        channel: Any = GuardChannel()
+        channel.factory = channel.site = self
+        channel.requestFactory = self.requestFactory
+        channel.callLater = self.reactor.callLater
+        channel.timeOut = self.timeOut
+        return channel
 
-    def begin(self, application: Application) -> None:
-        self._request.notifyFinish().addCallbacks(self._over, self._lost)
-        handler = application.begin(self)
-        if self._request is not None:
-            self.handler = handler
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"http/1.1"]
 
-    def take_body(self, data: bytes) -> None:
-        """A piece of the request's body has come."""
-        if not data or self.handler is None:
-            return
-        if self._body_paused or self._held:
-            self._held.append(data)
-        else:
-            self.handler.body(data)
+    def log(self, request: Any) -> None:
+        """No access log: the ledger and the console say what there is to say."""
 
-    def take_body_end(self) -> None:
-        self._body_ended = True
-        if self.handler is not None and not self._held:
-            self.handler.body_end()
-
-    @property
-    def open(self) -> bool:
-        """Neither finished nor aborted nor lost."""
-        return self._request is not None
-
-    def _over(self, _: object) -> None:
-        """The request has ended as it should."""
-
-    def _lost(self, _: Failure) -> None:
-        """The connection was lost."""
-        if self._breaking is not None:
-            self._breaking.cancel()
-            self._breaking = None
-        handler = self.handler
-        self._leave()
-        if handler is not None:
-            handler.gone()
-
-    def cut_short(self) -> None:
-        """The request's body will never be whole: the channel answers for us."""
-        handler = self.handler
-        self._leave()
-        if handler is not None:
-            handler.gone()
-
-    def _leave(self) -> Any:
-        request, self._request, self.handler = self._request, None, None
-        self._out.clear()
-        self._held.clear()
-        for call in (self._telling, self._releasing):
-            if call is not None:
-                call.cancel()
-        self._telling = self._releasing = None
-        return request
-
-    # The corridor's side
-
-    def pause_body(self) -> None:
-        if self._request is not None and not self._body_paused:
-            self._body_paused = True
-            self._read(False)
-
-    def resume_body(self) -> None:
-        if self._request is not None and self._body_paused:
-            self._body_paused = False
-            if self._held:
-                if self._releasing is None:
-                    self._releasing = self._reactor.callLater(0, self._release)
-            else:
-                self._read(True)
-
-    def _release(self) -> None:
-        self._releasing = None
-        if self._body_paused or self.handler is None:
-            return
-        data = b"".join(self._held)
-        self._held.clear()
-        self._read(True)
-        self.handler.body(data)
-        if self._body_ended and self.handler is not None:
-            self.handler.body_end()
-
-    def _read(self, on: bool) -> None:
-        read = getattr(self._request, "read_body", None)
-        if read is not None:
-            read(on)
-
-    def respond(self, status: int, reason: bytes, headers: Headers) -> None:
-        request = self._request
-        if request is None or self.responded:
-            return
-        self.responded = True
-        request.setResponseCode(status, reason)
-        request.defaultContentType = None
-        fields = request.responseHeaders
-        # Twisted's own; the vendor's come instead, if it sent any.
-        fields.removeHeader(b"server")
-        fields.removeHeader(b"date")
-        for name, value in headers:
-            fields.addRawHeader(name, value)
-        self._bodiless = bodiless(self.method, status)
-        if not self._bodiless:
-            self._left = declared_length(headers)
-        about_to = getattr(request, "about_to_respond", None)
-        if about_to is not None:
-            about_to()
-        request.registerProducer(self, True)
-
-    def write(self, data: bytes) -> None:
-        if self._request is not None and self.responded and data and not self._bodiless:
-            if self._left is not None:
-                data = data[: self._left]
-                self._left -= len(data)
-            self._out.append(data)
-
-    def flush(self) -> None:
-        if self._request is not None and self.responded:
-            data = b"".join(self._out)
-            self._out.clear()
-            self._request.write(data)
-
-    def finish(self) -> None:
-        if self._request is None or not self.responded:
-            return
-        if self._left:
-            # Less than was declared: the client must see that something is missing.
-            self.abort()
-            return
-        self.flush()
-        request = self._leave()
-        request.unregisterProducer()
-        request.finish()
-
-    def abort(self) -> None:
-        request = self._request
-        if request is None:
-            return
-        channel = request.channel
-        marked = self._left is not None or request.clientproto == b"HTTP/1.1"
-        if self.responded:
-            self.flush()
-            request.unregisterProducer()
-        self._leave()
-        abort = getattr(channel, "abortConnection", None)
-        if abort is not None:
-            abort()
-        elif marked:
-            # What came so far goes out, and its end is missing.
-            self._breaking = self._reactor.callLater(_LINGER_SECONDS, self._break, channel)
-            channel.loseConnection()
-        else:
-            channel.transport.abortConnection()
-
-    def _break(self, channel: Any) -> None:
-        self._breaking = None
-        channel.transport.abortConnection()
-
-    # The client's socket: never told to the handler inside one of its own writes
-
-    def pauseProducing(self) -> None:
-        self._full = True
-        self._tell_later()
-
-    def resumeProducing(self) -> None:
-        self._full = False
-        self._tell_later()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; the request tells of it."""
-
-    def _tell_later(self) -> None:
-        if self._telling is None and self._request is not None:
-            self._telling = self._reactor.callLater(0, self._tell_full)
-
-    def _tell_full(self) -> None:
-        self._telling = None
-        if self.handler is None or self._full == self._told_full:
-            return
-        self._told_full = self._full
-        if self._full:
-            self.handler.pause()
-        else:
-            self.handler.resume()
-
-
-_check: type[Exchange] = SiteExchange
+    def drain(self) -> None:
+        """Keep no connection alive; idle ones are closed at once."""
+        self.draining = True
+        for channel in list(self.channels):
+            channel.drain()

@@ -5,6 +5,9 @@ from the socket brings is told in one piece. Between two requests the connection
 and goes on reading, so that the vendor's closing is seen at once.
 """
 
+# Twisted's are untyped in part.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -24,7 +27,9 @@ from abg.wire.tcpstate import acknowledged_bytes, quiet, tcp_below
 if TYPE_CHECKING:
     from twisted.internet import tcp
 
-    from abg.wire.outbound import Origin, Pool, RunningCall
+    from abg.wire.connect import Origin
+    from abg.wire.outbound import Pool
+    from abg.wire.running import RunningCall
 
 __all__ = ["VendorConnection", "WatchedTLS"]
 
