@@ -31,11 +31,13 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "proxy": Command("abg.cli.proxy", "add_proxy", "run the proxy that counts and stops"),
+    "run": Command("abg.cli.run", "add_run", "run an agent inside a budget of its own"),
     "status": Command("abg.cli.status", "add_status", "what has been spent, by session and today"),
     "budget": Command("abg.cli.budget", "add_budget", "list budgets, raise one while running"),
     "reset": Command("abg.cli.status", "add_reset", "start a session's budget again"),
     "block": Command("abg.cli.block", "add_block", "stop a session, or all, at once"),
     "unblock": Command("abg.cli.block", "add_unblock", "let a stopped session go on"),
+    "token": Command("abg.cli.token", "add_token", "tokens by which clients spend without a key"),
     "statusline": Command("abg.cli.statusline", "add_statusline", "one line for Claude Code"),
     "holds": Command("abg.cli.holds", "add_holds", "money held by requests that are running"),
 }

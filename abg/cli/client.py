@@ -231,7 +231,7 @@ def admin_token() -> str:
     Raises:
         AbgError: it cannot be read; says what to do.
     """
-    path = places().state / "admin-token"
+    path = places().admin_token
     try:
         return path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as problem:
@@ -333,7 +333,8 @@ def _answer(received: bytes, *, ended: bool) -> Answer | None:
 
 
 def _unchunk(body: bytes) -> bytes | None:
-    whole, at = [], 0
+    whole: list[bytes] = []
+    at = 0
     while True:
         end = body.find(b"\r\n", at)
         if end < 0:

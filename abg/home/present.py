@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from abg.console import printable
 from abg.money import show
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from abg.custody import Grant
 
 __all__ = [
     "age",
@@ -18,6 +23,7 @@ __all__ = [
     "money",
     "share",
     "status_text",
+    "token_rows",
 ]
 
 Row = Sequence[str]
@@ -133,6 +139,27 @@ def hold_rows(holds: Sequence[Mapping[str, Any]], now_seconds: float) -> Iterato
             printable(str(hold.get("model") or "")),
             money(hold.get("usd") or 0),
             age(str(hold.get("since") or ""), now_seconds),
+        )
+
+
+def token_rows(grants: Sequence[Grant], now: datetime) -> Iterator[Row]:
+    """A table of tokens, with a header; never their secrets."""
+    yield ("TOKEN", "SESSION", "BUDGET", "CREATED", "STATE")
+    for grant in grants:
+        if grant.revoked is not None:
+            state = "revoked"
+        elif not grant.live(now):
+            state = "expired"
+        elif grant.expires is not None:
+            state = f"expires in {duration((grant.expires - now).total_seconds())}"
+        else:
+            state = "live"
+        yield (
+            grant.id,
+            printable(grant.session),
+            "configured" if grant.budget_usd is None else money(grant.budget_usd),
+            grant.created.strftime("%Y-%m-%d %H:%M"),
+            state,
         )
 
 
