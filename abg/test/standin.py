@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socketserver
 import threading
+from collections.abc import Callable
 from typing import Any
 
 __all__ = ["STATUS", "StandIn"]
@@ -89,6 +90,8 @@ class StandIn:
         self.replies = replies or {}
         self.posts: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.gets: list[str] = []
+        self.after_gets: tuple[int, Callable[[], Any]] | None = None
+        """Do this once so many reads have been answered."""
 
     def __enter__(self) -> StandIn:
         outer = self
@@ -108,7 +111,12 @@ class StandIn:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
+        self.stop()
+
+    def stop(self) -> None:
+        """Answer nothing any more."""
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
     def _answer(self, reader: Any, writer: Any) -> None:
@@ -133,3 +141,5 @@ class StandIn:
             b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
             b"Connection: close\r\n\r\n%s" % (code, len(payload), payload)
         )
+        if self.after_gets is not None and len(self.gets) == self.after_gets[0]:
+            self.after_gets[1]()
