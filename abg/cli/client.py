@@ -1,29 +1,23 @@
-"""Asking the running proxy: finds it, and speaks just enough HTTP over one socket.
-
-``http.client`` alone costs 19 ms to import, more than all that is needed here.
-"""
+"""Asking the running proxy, and changing what it does: finds it, and speaks its admin API."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import socket
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from abg.cli.http import Address, request
 from abg.errors import AbgError
 
 if TYPE_CHECKING:
     from abg.places import Places
 
 __all__ = [
-    "Address",
-    "Answer",
     "NotRunning",
     "Refused",
     "add_where",
@@ -37,12 +31,10 @@ __all__ = [
     "places",
     "post",
     "read_lock",
-    "request",
     "status",
     "who",
 ]
 
-MAX_ANSWER = 64 * 1024 * 1024
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8788
 FILE_NAME = "agentbillguard.yaml"
 
@@ -53,24 +45,6 @@ class NotRunning(AbgError):
 
 class Refused(AbgError):
     """The proxy answered that it will not do this; the text is its reason."""
-
-
-class Address(NamedTuple):
-    """A place where a proxy may listen, and how it was found."""
-
-    host: str
-    port: int
-    source: str
-
-    @property
-    def url(self) -> str:
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{shown}:{self.port}"
-
-
-class Answer(NamedTuple):
-    status: int
-    body: bytes
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
@@ -254,99 +228,6 @@ def who() -> str:
     if not name and hasattr(os, "getuid"):
         name = f"uid {os.getuid()}"
     return name
-
-
-def request(
-    address: Address,
-    method: str,
-    path: str,
-    body: bytes = b"",
-    headers: Mapping[str, str] | None = None,
-    *,
-    timeout: float = 5.0,
-) -> Answer:
-    """One HTTP/1.1 request on a connection of its own.
-
-    Args:
-        timeout: seconds for all of it.
-
-    Raises:
-        OSError: not reachable, or not in time.
-        ValueError: what came is no HTTP answer.
-    """
-    host = address.url.partition("//")[2]
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    if body:
-        lines.append(f"Content-Length: {len(body)}")
-    message = "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
-    ends = time.monotonic() + timeout
-    with socket.create_connection((address.host, address.port), timeout) as connection:
-        connection.sendall(message)
-        return _read_answer(connection, ends)
-
-
-def _read_answer(connection: socket.socket, ends: float) -> Answer:
-    received = bytearray()
-    while len(received) <= MAX_ANSWER:
-        left = ends - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("no answer in time")
-        connection.settimeout(left)
-        part = connection.recv(262144)
-        if part:
-            received += part
-        answer = _answer(bytes(received), ended=not part)
-        if answer is not None:
-            return answer
-    raise ValueError("the answer is too large")
-
-
-def _answer(received: bytes, *, ended: bool) -> Answer | None:
-    """The answer, once it is complete.
-
-    Raises:
-        ValueError: it is no HTTP, or ends in the middle.
-    """
-    head, blank, body = received.partition(b"\r\n\r\n")
-    if not blank:
-        if ended:
-            raise ValueError("no HTTP answer")
-        return None
-    first, *rest = head.decode("latin-1").split("\r\n")
-    words = first.split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
-        raise ValueError("no HTTP answer")
-    fields = {n.strip().lower(): v.strip() for n, _, v in (line.partition(":") for line in rest)}
-    if "chunked" in fields.get("transfer-encoding", "").lower():
-        whole = _unchunk(body)
-    elif "content-length" in fields:
-        length = int(fields["content-length"])
-        whole = body[:length] if len(body) >= length else None
-    else:
-        whole = body if ended else None
-    if whole is None:
-        if ended:
-            raise ValueError("the answer was cut")
-        return None
-    return Answer(int(words[1]), whole)
-
-
-def _unchunk(body: bytes) -> bytes | None:
-    whole: list[bytes] = []
-    at = 0
-    while True:
-        end = body.find(b"\r\n", at)
-        if end < 0:
-            return None
-        size = int(body[at:end].split(b";")[0], 16)
-        if size == 0:
-            return b"".join(whole)
-        at = end + 2
-        if len(body) < at + size + 2:
-            return None
-        whole.append(body[at : at + size])
-        at += size + 2
 
 
 def dumps(value: Any) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from abg.cli import client
+from abg.cli.http import Address
 from abg.errors import AbgError
 
 __all__ = ["Lease", "launch", "launcher"]
@@ -36,9 +37,7 @@ def launcher() -> list[str]:
     return [sys.executable, "-m", "abg"]
 
 
-def launch(
-    config: str | None, environ: Mapping[str, str], *, port: int = 0
-) -> tuple[client.Address, Any]:
+def launch(config: str | None, environ: Mapping[str, str], *, port: int = 0) -> tuple[Address, Any]:
     """Start a proxy and wait until it answers; its address and status.
 
     Two that start at once agree by themselves: the ledger has one writer, the other one ends,
@@ -83,7 +82,7 @@ class Lease:
     """Keeps the proxy alive from a thread of its own, and starts it again should it die."""
 
     def __init__(
-        self, address: client.Address, config: str | None, environ: Mapping[str, str], ours: bool
+        self, address: Address, config: str | None, environ: Mapping[str, str], ours: bool
     ) -> None:
         self.address = address
         self._config = config

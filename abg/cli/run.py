@@ -22,6 +22,7 @@ from urllib.parse import quote
 from abg.cli import client
 from abg.cli.budget import amount
 from abg.cli.child import run_child
+from abg.cli.http import Address
 from abg.cli.launch import Lease, launch, launcher
 from abg.errors import AbgError, ConfigError
 from abg.home.plan import Plan, Target, agent_of
@@ -142,7 +143,7 @@ def _prefix(name: str) -> str:
     return "/s/" + quote(name, safe="")
 
 
-def _proxy(arguments: argparse.Namespace, name: str) -> tuple[client.Address, bool]:
+def _proxy(arguments: argparse.Namespace, name: str) -> tuple[Address, bool]:
     """The running proxy, or a new one; and whether it is one that we keep alive.
 
     Raises:
@@ -205,7 +206,7 @@ def _changed(environ: Mapping[str, str], changes: Mapping[str, str | None]) -> d
     return kept | {name: value for name, value in changes.items() if value is not None}
 
 
-def _custody(address: client.Address) -> bool:
+def _custody(address: Address) -> bool:
     """Whether this proxy holds the vendors' keys, and wants tokens of its own."""
     return client.get(address, "/abg/status?session=").get("custody") is True
 
@@ -241,13 +242,13 @@ def _shims(environ: dict[str, str], ending: ExitStack) -> None:
     environ["PATH"] = f"{folder}{os.pathsep}{environ.get('PATH', os.defpath)}"
 
 
-def _look(address: client.Address, name: str) -> tuple[Any, Mapping[str, Any]]:
+def _look(address: Address, name: str) -> tuple[Any, Mapping[str, Any]]:
     status = client.get(address, f"/abg/status?session={quote(name, safe='')}")
     info = (status.get("session_info") or {}).get(name) or {}
     return standing(status, name), info
 
 
-def _settled(address: client.Address, name: str, before: Any) -> tuple[Any, Mapping[str, Any]]:
+def _settled(address: Address, name: str, before: Any) -> tuple[Any, Mapping[str, Any]]:
     """The session once nothing of it is in flight; as before, if the proxy has gone."""
     ends = time.monotonic() + SETTLE_WITHIN
     try:

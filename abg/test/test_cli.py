@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from abg.cli import COMMANDS, client, main
+from abg.cli import COMMANDS, client, http, main
 from abg.test.standin import StandIn
 
 
@@ -218,27 +218,27 @@ def test_answers_of_every_framing_are_read(body):
     chunked = head + b"Transfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"
     closed = head + b"\r\n" + body
     for whole, ended in ((sized, False), (chunked, False), (closed, True)):
-        assert client._answer(whole, ended=ended) == (200, body)
+        assert http._answer(whole, ended=ended) == (200, body)
         if not ended and body:
-            assert client._answer(whole[: len(whole) - 6], ended=False) is None
+            assert http._answer(whole[: len(whole) - 6], ended=False) is None
             with pytest.raises(ValueError, match="cut"):
-                client._answer(whole[: len(whole) - 6], ended=True)
+                http._answer(whole[: len(whole) - 6], ended=True)
 
 
 @pytest.mark.parametrize("junk", [b"SSH-2.0-x\r\n\r\n", b"", b"HTTP/1.1 ok\r\n\r\n"])
 def test_what_is_no_http_is_an_error(junk):
     with pytest.raises(ValueError, match="HTTP"):
-        client._answer(junk, ended=True)
+        http._answer(junk, ended=True)
 
 
 def test_a_server_that_says_nothing_costs_no_more_than_the_deadline():
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = client.Address("127.0.0.1", silent.getsockname()[1], "test")
+        address = http.Address("127.0.0.1", silent.getsockname()[1], "test")
         began = time.monotonic()
         with pytest.raises(TimeoutError):
-            client.request(address, "GET", "/", timeout=0.2)
+            http.request(address, "GET", "/", timeout=0.2)
         assert time.monotonic() - began < 2
 
 
