@@ -37,6 +37,7 @@ COMMANDS = {
     "reset": Command("abg.cli.status", "add_reset", "start a session's budget again"),
     "block": Command("abg.cli.block", "add_block", "stop a session, or all, at once"),
     "unblock": Command("abg.cli.block", "add_unblock", "let a stopped session go on"),
+    "report": Command("abg.cli.report", "add_report", "totals by day, session, model or agent"),
     "token": Command("abg.cli.token", "add_token", "tokens by which clients spend without a key"),
     "statusline": Command("abg.cli.statusline", "add_statusline", "one line for Claude Code"),
     "holds": Command("abg.cli.holds", "add_holds", "money held by requests that are running"),

@@ -43,7 +43,8 @@ def list_budgets(arguments: argparse.Namespace) -> int:
     if not budgets:
         print("no budget is set: nothing stops a call")
         return 0
-    from abg.home.present import budget_rows, columns
+    from abg.home.present import columns
+    from abg.home.tables import budget_rows
 
     print("\n".join(columns(budget_rows(budgets))))
     return 0

@@ -41,7 +41,8 @@ def holds(arguments: argparse.Namespace) -> int:
     if not held:
         print("no request is running: nothing is held")
         return 0
-    from abg.home.present import columns, hold_rows
+    from abg.home.present import columns
+    from abg.home.tables import hold_rows
 
     print("\n".join(columns(hold_rows(held, time.time()))))
     return 0

@@ -28,7 +28,7 @@ def show_status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(client.dumps(status))
         return 0
-    from abg.home.present import status_text
+    from abg.home.status import status_text
 
     print(status_text(status, address.url))
     return 0

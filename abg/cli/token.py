@@ -73,7 +73,8 @@ def list_tokens(arguments: argparse.Namespace) -> int:
     if not grants:
         print("there are no tokens. Make one with: abg token new --session NAME")
         return 0
-    from abg.home.present import columns, token_rows
+    from abg.home.present import columns
+    from abg.home.tables import token_rows
 
     print("\n".join(columns(token_rows(grants, now))))
     return 0

@@ -1,189 +1,16 @@
-"""The running proxy's status, in words and columns for a person. Pure text."""
+"""Amounts, times and columns as people read them. Pure text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from abg.console import printable
 from abg.money import show
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from abg.custody import Grant
-
-__all__ = [
-    "age",
-    "budget_rows",
-    "columns",
-    "duration",
-    "hold_rows",
-    "money",
-    "share",
-    "status_text",
-    "token_rows",
-]
+__all__ = ["Row", "age", "columns", "duration", "many", "money", "share"]
 
 Row = Sequence[str]
-
-
-def status_text(status: Mapping[str, Any], url: str) -> str:
-    """What ``abg status`` says."""
-    return "\n".join(_lines(status, url))
-
-
-def _lines(status: Mapping[str, Any], url: str) -> Iterator[str]:
-    yield _headline(status, url)
-    budgets = [b for b in status.get("budgets") or () if isinstance(b, Mapping)]
-    daily = next((b for b in budgets if b.get("name") == "daily"), None)
-    today = money(status.get("today_total_usd", 0))
-    yield f"today    {today}{_of(daily)}"
-    yield from _problems(status)
-    sessions = status.get("sessions") or {}
-    if sessions:
-        yield ""
-        yield from columns(_session_rows(sessions, status, budgets))
-    else:
-        yield "no session has spent anything yet"
-    other = [b for b in budgets if b.get("name") not in ("daily", "session")]
-    if other:
-        yield ""
-        yield from columns(budget_rows(other))
-    running = _running(status)
-    if running:
-        yield ""
-        yield running
-
-
-def _headline(status: Mapping[str, Any], url: str) -> str:
-    words = [f"abg {status.get('version', '')}".strip(), f"at {url}"]
-    line = " ".join(words)
-    uptime = status.get("uptime_seconds")
-    if uptime is not None:
-        line += f", up {duration(uptime)}"
-    config = status.get("config")
-    return line + (f", config {config}" if config else "")
-
-
-def _problems(status: Mapping[str, Any]) -> Iterator[str]:
-    ledger = status.get("ledger") or {}
-    if ledger.get("healthy") is False:
-        yield (
-            f"ledger   CANNOT BE WRITTEN: {ledger.get('problem') or 'unknown reason'}. "
-            f"No new call passes until it can: {ledger.get('path', '')}"
-        )
-    blocked = status.get("blocked") or ()
-    if blocked:
-        names = ", ".join("everything" if b == "*" else printable(str(b)) for b in blocked)
-        yield f"blocked  {names} (abg unblock NAME, or --all)"
-    unknown = status.get("unknown_models") or ()
-    if unknown:
-        names = ", ".join(printable(str(m)) for m in unknown)
-        yield (
-            f"prices   not in the table, charged as the dearest of their family: {names} "
-            f"(set them under `prices:` in the configuration)"
-        )
-    if status.get("locked"):
-        yield "budgets  are locked by the configuration (lock_budgets): none can be raised"
-
-
-def _session_rows(
-    sessions: Mapping[str, Any], status: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]]
-) -> Iterator[Row]:
-    info = status.get("session_info") or {}
-    limits = {b.get("key"): b for b in budgets if b.get("name") == "session"}
-    yield ("SESSION", "SPENT", "BUDGET", "", "REQUESTS", "BLOCKED", "AGENT")
-    for name in sorted(sessions, key=lambda n: (-Decimal(sessions[n]), n)):
-        about = info.get(name) or {}
-        budget = limits.get(name) or {}
-        limit = budget.get("limit_usd", about.get("budget_usd"))
-        yield (
-            printable(name),
-            money(sessions[name]),
-            "none" if limit is None else money(limit),
-            share(Decimal(sessions[name]), limit),
-            str(about.get("requests", "")),
-            str(about.get("blocked", "")),
-            printable(str(about.get("agent") or "")),
-        )
-
-
-def budget_rows(budgets: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
-    """A table of budgets, with a header."""
-    yield ("BUDGET", "FOR", "WINDOW", "SPENT", "HELD", "LIMIT", "", "ACTION", "RESETS")
-    for b in budgets:
-        spent, held = Decimal(b.get("spent_usd") or 0), Decimal(b.get("held_usd") or 0)
-        limit = b.get("limit_usd")
-        yield (
-            printable(str(b.get("name") or "")),
-            printable(str(b.get("key") or "everything")),
-            str(b.get("window") or "lifetime"),
-            money(spent),
-            money(held) if held else "",
-            "none" if limit is None else money(limit),
-            share(spent + held, limit),
-            str(b.get("action") or "block"),
-            str(b.get("resets_at") or ""),
-        )
-
-
-def hold_rows(holds: Sequence[Mapping[str, Any]], now_seconds: float) -> Iterator[Row]:
-    """A table of what running requests hold, with a header."""
-    yield ("HOLD", "SESSION", "MODEL", "USD", "SINCE")
-    for hold in holds:
-        yield (
-            printable(str(hold.get("id") or "")),
-            printable(str(hold.get("session") or "")),
-            printable(str(hold.get("model") or "")),
-            money(hold.get("usd") or 0),
-            age(str(hold.get("since") or ""), now_seconds),
-        )
-
-
-def token_rows(grants: Sequence[Grant], now: datetime) -> Iterator[Row]:
-    """A table of tokens, with a header; never their secrets."""
-    yield ("TOKEN", "SESSION", "BUDGET", "CREATED", "STATE")
-    for grant in grants:
-        if grant.revoked is not None:
-            state = "revoked"
-        elif not grant.live(now):
-            state = "expired"
-        elif grant.expires is not None:
-            state = f"expires in {duration((grant.expires - now).total_seconds())}"
-        else:
-            state = "live"
-        yield (
-            grant.id,
-            printable(grant.session),
-            "configured" if grant.budget_usd is None else money(grant.budget_usd),
-            grant.created.strftime("%Y-%m-%d %H:%M"),
-            state,
-        )
-
-
-def _running(status: Mapping[str, Any]) -> str:
-    holds = [h for h in status.get("holds") or () if isinstance(h, Mapping)]
-    waiting = status.get("waiting") or 0
-    said = []
-    if holds:
-        held = sum((Decimal(h.get("usd") or 0) for h in holds), Decimal(0))
-        said.append(f"{money(held)} held by {_count(len(holds), 'running request')} (abg holds)")
-    if waiting:
-        said.append(f"{_count(waiting, 'request')} waiting for held money")
-    return ", ".join(said)
-
-
-def _of(budget: Mapping[str, Any] | None) -> str:
-    if budget is None:
-        return ""
-    limit = budget.get("limit_usd")
-    if limit is None:
-        return ""
-    text = f" of {money(limit)} ({share(Decimal(budget.get('spent_usd') or 0), limit)})"
-    resets = budget.get("resets_at")
-    return f"{text}, starts again at {resets}" if resets else text
 
 
 def columns(rows: Iterator[Row] | Sequence[Row]) -> Iterator[str]:
@@ -247,5 +74,6 @@ def age(then: str, now_seconds: float) -> str:
     return duration(now_seconds - began)
 
 
-def _count(number: int, thing: str) -> str:
+def many(number: int, thing: str) -> str:
+    """``1 request``, ``3 requests``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from abg.console import printable
-from abg.home.present import money, share
+from abg.home.present import many, money, share
 from abg.statusline import Standing
 
 __all__ = ["Summary", "as_json", "as_markdown", "closing_line", "summary"]
@@ -83,7 +83,7 @@ def summary(
 
 def closing_line(s: Summary) -> str:
     """The one line that ``abg run`` ends with."""
-    spent = f"{money(s.cost)} for {_many(s.requests, 'request')}, {_tokens(s.tokens)} tokens"
+    spent = f"{money(s.cost)} for {many(s.requests, 'request')}, {_tokens(s.tokens)} tokens"
     if s.read_tokens:
         spent += f" ({share(Decimal(s.cache_read_tokens), s.read_tokens)} of the input from cache)"
     where = f"session {printable(s.session)} at {money(s.total)}"
@@ -91,7 +91,7 @@ def closing_line(s: Summary) -> str:
         where += f" of {money(s.limit)}"
     parts = [spent, where]
     if s.blocked:
-        parts.append(f"{_many(s.blocked, 'request')} blocked")
+        parts.append(f"{many(s.blocked, 'request')} blocked")
     return "abg: " + "; ".join(parts)
 
 
@@ -135,10 +135,6 @@ def as_markdown(s: Summary) -> str:
 def _int(info: Mapping[str, Any], name: str) -> int:
     value = info.get(name, 0)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
-
-
-def _many(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _tokens(number: int) -> str:
