@@ -40,6 +40,7 @@ COMMANDS = {
     "report": Command("abg.cli.report", "add_report", "totals by day, session, model or agent"),
     "token": Command("abg.cli.token", "add_token", "tokens by which clients spend without a key"),
     "statusline": Command("abg.cli.statusline", "add_statusline", "one line for Claude Code"),
+    "hook": Command("abg.cli.hook", "add_hook", "answer Claude Code's hooks"),
     "holds": Command("abg.cli.holds", "add_holds", "money held by requests that are running"),
 }
 
