@@ -67,6 +67,7 @@ class GuardChannel(HTTPChannel):
         self._left: int | None = None
         self._came = 0
         self._deadline: IDelayedCall | None = None
+        self._stalled: IDelayedCall | None = None
         self._given_back = False
 
     # From the transport
@@ -88,6 +89,10 @@ class GuardChannel(HTTPChannel):
         try:
             while self._ahead and not self._lingering:
                 if self._expects_head:
+                    if self._waitingForTransport:
+                        # Who does not read his answers is asked nothing more.
+                        self._networkProducer.pauseProducing()
+                        break
                     if not self._take_head():
                         break
                 else:
@@ -102,6 +107,7 @@ class GuardChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._wait(None)
+        self._watch_stall(False)
         self.site.channels.discard(self)
         super().connectionLost(reason)
 
@@ -141,6 +147,8 @@ class GuardChannel(HTTPChannel):
         if head.content_length == 0:
             self._wait(None)
         else:
+            # Its own deadline holds, not that of an idle connection.
+            self.setTimeout(None)
             self._wait(limits.body_seconds, self._check_body)
         LineReceiver.dataReceived(self, data[:end])
         return True
@@ -154,19 +162,28 @@ class GuardChannel(HTTPChannel):
     def read_body(self, on: bool) -> None:
         self._body_paused = not on
         if on:
-            self._wait(self.site.limits.body_seconds, self._check_body)
+            if not self._handlingRequest:
+                self._wait(self.site.limits.body_seconds, self._check_body)
             if not self._waitingForTransport:
                 self._networkProducer.resumeProducing()
         else:
             self._networkProducer.pauseProducing()
 
+    def pauseProducing(self) -> None:
+        super().pauseProducing()
+        self._watch_stall(True)
+
     def resumeProducing(self) -> None:
         super().resumeProducing()
+        self._watch_stall(False)
         if self._body_paused:
             self._networkProducer.pauseProducing()
+        elif self._ahead and not self._taking:
+            self.callLater(0, self.dataReceived, b"")
 
     def allContentReceived(self) -> None:
         self._wait(None)
+        self.setTimeout(self.timeOut)
         super().allContentReceived()
 
     def requestDone(self, request: GuardRequest) -> None:
@@ -187,9 +204,10 @@ class GuardChannel(HTTPChannel):
             self._give_back()
 
     def _send100Continue(self) -> None:
-        exchange = self.requests[-1].exchange if self.requests else None
-        if exchange is None or not exchange.responded:
-            super()._send100Continue()
+        if self.requests:
+            exchange = self.requests[-1].exchange
+            if exchange is None or not exchange.responded:
+                super()._send100Continue()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(BadRequest("chunks"))
@@ -315,6 +333,18 @@ class GuardChannel(HTTPChannel):
             return
         self._came = 0
         self._wait(limits.body_seconds, self._check_body)
+
+    def _watch_stall(self, on: bool) -> None:
+        """The client does not read: how long is that borne?"""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        if on:
+            self._stalled = self.callLater(self.site.limits.stall_seconds, self._stall)
+
+    def _stall(self) -> None:
+        self._stalled = None
+        self._break()
 
     def _break(self) -> None:
         self.transport.abortConnection()

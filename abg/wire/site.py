@@ -140,8 +140,7 @@ class GuardRequest(Request):
 
     def read_body(self, on: bool) -> None:
         """Read on, or stop reading, from the client (``SiteExchange``)."""
-        if not self.body_ended:
-            self.channel.read_body(on)
+        self.channel.read_body(on)
 
     def about_to_respond(self) -> None:
         """The answer's head is about to be written (``SiteExchange``)."""
