@@ -44,6 +44,9 @@ class Checkpoint:
     spent: Decimal
     """Sum of ``cost_usd`` over those lines: ``verify`` holds it against the file."""
     totals: Any
+    ended: tuple[str, ...] = ()
+    """Calls that have their line before the offset, while the in-flight journal may still hold
+    them as open."""
 
 
 class _Head(msgspec.Struct):
@@ -55,6 +58,7 @@ class _Head(msgspec.Struct):
     number: int
     budgets: str
     spent: Decimal
+    ended: tuple[str, ...]
     check: str
 
 
@@ -78,6 +82,7 @@ def pack(checkpoint: Checkpoint) -> bytes:
         checkpoint.number,
         checkpoint.budgets,
         checkpoint.spent,
+        checkpoint.ended,
         sha256(totals).hexdigest(),
     )
     return msgspec.json.encode(head) + b"\n" + totals + b"\n"
@@ -102,6 +107,7 @@ def unpack(data: bytes) -> Checkpoint | None:
         head.budgets,
         head.spent,
         totals,
+        head.ended,
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from abg.journal.active import Active
 from abg.journal.files import Files
@@ -74,6 +75,7 @@ class Durability:
             self._sync_again()
         elif self._mode == "os":
             self.active.unsynced.clear()
+            self._release(len(self.inflight.ended))
         else:
             self.start_sync()
 
@@ -88,7 +90,7 @@ class Durability:
         self._syncing = True
         # The list belongs to the file: after a rotation the next file has its own.
         unsynced = self.active.unsynced
-        covers, lines = self._issued, len(unsynced)
+        covers, lines, ended = self._issued, len(unsynced), len(self.inflight.ended)
         ledger, inflight = self.active.file.fd, self.inflight.fd
 
         def done(error: OSError | None) -> None:
@@ -99,6 +101,7 @@ class Durability:
             self._synced = covers
             del unsynced[:lines]
             self.health.mend("sync")
+            self._release(ended)
             while self._waiting and self._waiting[0][0] <= covers:
                 self._waiting.popleft()[1]()
             if self._waiting:
@@ -124,9 +127,14 @@ class Durability:
 
         self._worker.submit(both, done)
 
-    def sync_file(self, fd: int, done: Callable[[OSError | None], None]) -> None:
-        """Have a file synced that is not written any more."""
-        self._worker.submit(lambda: self._files.sync(fd), done)
+    def sync_file(self, fd: int, folder: Path, done: Callable[[OSError | None], None]) -> None:
+        """Have a file synced that is not written any more, and the folder where it was renamed."""
+
+        def both() -> None:
+            self._files.sync(fd)
+            self._files.sync_folder(folder)
+
+        self._worker.submit(both, done)
 
     def retire(self, fd: int) -> None:
         """Have a file closed after every sync of it."""
@@ -139,6 +147,15 @@ class Durability:
     def _sync(self, ledger: int, inflight: int) -> None:
         self._files.sync(ledger)
         self._files.sync(inflight)
+
+    def _release(self, count: int) -> None:
+        if count:
+            try:
+                self.inflight.release(count)
+            except OSError as error:
+                self.health.fail("inflight", error)
+            else:
+                self.wrote()
 
     def _sync_again(self) -> None:
         if self._syncing:

@@ -1,6 +1,6 @@
 """The in-flight side journal: what is reserved now, so that a crash forgets no call.
 
-Each reservation is written down before its request leaves, each end after its ledger line::
+Each reservation is written down before its request leaves, each end when its ledger line is safe::
 
     {"reserve":"req_abg_1","ts":"2026-04-19T14:22:01.500000Z","session_id":"x","hold_usd":"0.31"}
     {"progress":"req_abg_1","input_tokens":4821,"cost_usd":"0.02"}
@@ -53,37 +53,34 @@ class InFlight:
         self._path = path
         self._file = LineFile(files, path)
         self._open: dict[str, bytes] = {}
-        self._owed: list[bytes] = []
+        self._ended: dict[str, bytes] = {}
         self._rewrite_at = REWRITE_FROM
-
-    @property
-    def open(self) -> tuple[str, ...]:
-        """Ids that are reserved and not released."""
-        return tuple(self._open)
-
-    def __contains__(self, id: object) -> bool:
-        return id in self._open
 
     @property
     def fd(self) -> int:
         return self._file.fd
 
     @property
-    def clean(self) -> bool:
-        """Every end that is known is in the file."""
-        return not self._owed
-
-    @property
     def size(self) -> int:
         return self._file.size
+
+    def __contains__(self, id: object) -> bool:
+        """It is reserved, and has not ended."""
+        return id in self._open
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def ended(self) -> tuple[str, ...]:
+        """Ids that have ended, while the file does not say so yet."""
+        return tuple(self._ended)
 
     def reserve(self, id: str, facts: Mapping[str, Any]) -> None:
         """Raises:
         OSError: it is not written; then the call must not leave.
         """
         line = _line("reserve", id, facts)
-        if self._owed:
-            self.settle_debts()
         self._file.append(line)
         self._open[id] = line
 
@@ -95,73 +92,85 @@ class InFlight:
         """
         if id in self._open:
             line = _line("progress", id, facts)
-            if self._owed:
-                self.settle_debts()
             self._file.append(line)
             self._open[id] += line
 
-    def release(self, id: str) -> None:
-        """The call has ended and its ledger line is written. Releasing twice is ignored.
+    def end(self, id: str) -> None:
+        """The call has ended, and its ledger line is written. Ending twice is ignored.
+
+        Touches no disk: the file may say that a call has ended only when the ledger's line is as
+        safe as the mode promises, or a power loss could keep this and lose that.
+        """
+        lines = self._open.pop(id, None)
+        if lines is not None:
+            self._ended[id] = lines
+
+    def release(self, count: int) -> None:
+        """Write down the first so many ends (of ``ended``): their ledger lines are safe now.
 
         Raises:
-            OSError: it is not written yet; ``settle_debts`` tries again.
+            OSError: they are not written yet.
         """
-        if self._open.pop(id, None) is None:
+        if not count:
             return
-        line = b'{"release":' + _encode(id) + b"}\n"
-        if self._owed:
-            self._owed.append(line)
-            self.settle_debts()
-        else:
-            try:
-                self._file.append(line)
-            except OSError:
-                self._owed.append(line)
-                raise
+        ids = list(self._ended)[:count]
+        self._file.append(b"".join(b'{"release":' + _encode(id) + b"}\n" for id in ids))
+        for id in ids:
+            del self._ended[id]
         if self._file.size >= EMPTY_FROM:
             self._shrink()
 
-    def settle_debts(self) -> None:
-        """Write what could not be written before.
+    def withdraw(self, id: str) -> None:
+        """The call has ended without a line in the ledger: nothing was sent.
 
         Raises:
-            OSError: it still cannot.
+            OSError: it is not written; a crash would make an entry of it.
         """
-        if self._owed:
-            self._file.append(b"".join(self._owed))
-            self._owed.clear()
+        if self._open.pop(id, None) is not None:
+            self._file.append(b'{"release":' + _encode(id) + b"}\n")
 
     def probe(self) -> None:
-        """Find out whether the file can be written again.
+        """Find out whether the file can be written (again).
 
         Raises:
             OSError: it cannot.
         """
-        self.settle_debts()
         self._file.append(b"{}\n")
 
-    def write_again(self) -> None:
-        """Write all that is open once more, after a sync that failed.
+    def look(self) -> None:
+        """Write the file anew if somebody has removed it.
 
         Raises:
             OSError: it cannot be written.
         """
-        self.settle_debts()
-        self._file.append(b"".join(self._open.values()) or b"{}\n")
+        named = self._files.state(self._path)
+        if named is None or not named.same_file(self._file.state()):
+            self._rewrite()
+
+    def write_again(self) -> None:
+        """Write all that counts once more, after a sync that failed.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._file.append(self._all() or b"{}\n")
 
     def empty(self) -> None:
-        """Forget all of it: the crash entries are in the ledger.
+        """Forget all of it: the ledger has everything.
 
         Raises:
             OSError: it cannot be emptied.
         """
         self._file.cut_to(0)
         self._open.clear()
-        self._owed.clear()
+        self._ended.clear()
+
+    def _all(self) -> bytes:
+        return b"".join(self._ended.values()) + b"".join(self._open.values())
 
     def _shrink(self) -> None:
         try:
-            if not self._open:
+            if not self._open and not self._ended:
                 self._file.cut_to(0)
             elif self._file.size >= self._rewrite_at:
                 self._rewrite()
@@ -173,7 +182,7 @@ class InFlight:
         self._files.close(self._files.create(beside))
         fresh = LineFile(self._files, beside)
         try:
-            fresh.append(b"".join(self._open.values()))
+            fresh.append(self._all() or b"{}\n")
             self._files.sync(fresh.fd)
             self._files.replace(beside, self._path)
         except OSError:
@@ -231,13 +240,13 @@ def crash_entry(id: str, facts: Mapping[str, Any], now: datetime) -> Entry:
         "end": "crash",
         "cost_source": "estimated",
     }
-    entry = decode(_encode(text))
+    entry = decode(_encode(sound(text)))
     if isinstance(entry, Entry):
         return entry
     # Facts that nobody can read: what is left of them still is a call that was paid for.
     return Entry(
         ts=now,
-        session_id="default",
+        session_id=str(sound(facts.get("session_id", "default"))),
         model="",
         input_tokens=0,
         output_tokens=0,

@@ -41,9 +41,6 @@ __all__ = ["Journal"]
 CHECKPOINT_LINES = 20_000
 """Lines after which a new checkpoint is due: a start then reads them in a tenth of a second."""
 
-SHOWN_FINDINGS = 3
-"""Damaged places that are named on the console at start."""
-
 
 class Journal:
     """See ``open``; afterwards the attributes say what the start has found."""
@@ -199,11 +196,12 @@ class Journal:
             self._health.fail("inflight", error)
 
     def release(self, id: str) -> None:
-        """The call has ended without a line, or its line is written. Twice is ignored."""
-        if id in self._inflight and not any(
-            getattr(record, "request_id", None) == id for record in self._pending
-        ):
-            self._release(id)
+        """The call has ended without a line of its own. Ignored if it has one, or did end."""
+        if id in self._inflight and not self._waits(id):
+            try:
+                self._inflight.withdraw(id)
+            except OSError as error:
+                self._health.fail("inflight", error)
 
     def durable(self, callback: Callable[[], None]) -> None:
         """Call back once all that was written so far is on the disk itself.
@@ -264,9 +262,10 @@ class Journal:
         self._durability.close()
         try:
             self._durability.sync_now()
+            self._inflight.release(len(self._inflight.ended))
             if self._clean and self._since_checkpoint:
                 self._files.save(self._files_beside["checkpoint"], pack(self._checkpoint()))
-            if self._clean and not self._inflight.open:
+            if not self._inflight and not self._pending:
                 self._inflight.empty()
         except OSError as error:
             self._say(f"[abg] ERROR ledger: {why(error)}")
@@ -282,14 +281,7 @@ class Journal:
     ) -> None:
         """Report and enter what the start has found."""
         self.damaged, self.broken = tuple(replay.damaged), tuple(replay.broken)
-        for damage in replay.damaged[:SHOWN_FINDINGS]:
-            self._say(f"[abg] WARNING {damage}; the line stays as it is and counts for nothing")
-        for damage in replay.broken[:SHOWN_FINDINGS]:
-            self._say(f"[abg] WARNING {damage}; lines were changed, added or removed there")
-        shown = min(SHOWN_FINDINGS, replay.damages) + min(SHOWN_FINDINGS, replay.breaks)
-        more = replay.damages + replay.breaks - shown
-        if more:
-            self._say(f"[abg] WARNING {more} more findings: abg ledger verify {self.path}")
+        replay.report(f"abg ledger verify {self.path}")
         active = self._succession.active
         if resumed and not active.identity:
             # It ended between putting a file away and beginning this one.
@@ -300,6 +292,7 @@ class Journal:
         if self._pending:
             raise LedgerUnavailable(f"{self.problem}: {self.path}")
         if self._inflight.size:
+            self._durability.sync_now()  # or a power loss could keep this and lose the entries
             self._inflight.empty()
 
     def _enter_repair(self, mended: Mended) -> None:
@@ -331,11 +324,14 @@ class Journal:
 
     # -- inside ------------------------------------------------------------------------------
 
+    def _waits(self, id: str) -> bool:
+        return any(isinstance(r, Entry) and r.request_id == id for r in self._pending)
+
     def _write(self, record: Entry | Event) -> None:
         self._succession.active.write(record)
         self._since_checkpoint += 1
         if isinstance(record, Entry):
-            self._release(record.request_id)
+            self._inflight.end(record.request_id)
 
     def _enter(self, record: Entry | Event) -> None:
         """Append a record of the journal's own; it waits like any other if it must."""
@@ -344,17 +340,10 @@ class Journal:
         except LedgerUnavailable:
             pass
 
-    def _release(self, id: str) -> None:
-        if id in self._inflight:
-            self._durability.wrote()
-            try:
-                self._inflight.release(id)
-            except OSError as error:
-                self._health.fail("inflight", error)
-
     def _look(self) -> None:
         try:
             self._succession.look()
+            self._inflight.look()
         except OSError as error:
             self._health.fail("look", error)
         else:
@@ -380,8 +369,8 @@ class Journal:
 
     @property
     def _clean(self) -> bool:
-        """Both files hold all that the totals know."""
-        return bool(self._health) and not self._pending and self._inflight.clean
+        """The file holds all that the totals know."""
+        return bool(self._health) and not self._pending
 
     def _checkpoint(self) -> Checkpoint:
         active = self._succession.active
@@ -394,14 +383,14 @@ class Journal:
             self._totals.digest(),
             active.spent,
             self._totals.dump(),
+            self._inflight.ended,
         )
 
     def _start_checkpoint(self) -> None:
         if self._clean:
             self._since_checkpoint = 0
             data = pack(self._checkpoint())
-            # After a sync, for a checkpoint may never know of more than the disk does: an entry
-            # before it must be there, and its release too, or the next start enters it twice.
+            # After a sync, for a checkpoint may never know of more than the disk does.
             self._durability.sync_then(
                 lambda: self._files.save(self._files_beside["checkpoint"], data),
                 lambda error: None,

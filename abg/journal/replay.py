@@ -23,6 +23,9 @@ __all__ = ["Replay", "Totals"]
 MOST_FINDINGS = 100
 """Damaged lines that are kept with their places; the rest is only counted."""
 
+SHOWN_FINDINGS = 3
+"""Damaged places that are named on the console at start."""
+
 PROGRESS_BYTES = 64 * 1024 * 1024
 """How much is read between two lines of progress (near a second)."""
 
@@ -107,6 +110,17 @@ class Replay:
                 self.number = file.number or (self.number + 1 if index > start else 1)
             self._fold(file.path, first=index == 0)
 
+    def report(self, command: str) -> None:
+        """Tell what is damaged: the first places, and the command that shows the rest."""
+        for damage in self.damaged[:SHOWN_FINDINGS]:
+            self._say(f"[abg] WARNING {damage}; the line stays as it is and counts for nothing")
+        for damage in self.broken[:SHOWN_FINDINGS]:
+            self._say(f"[abg] WARNING {damage}; lines were changed, added or removed there")
+        shown = min(SHOWN_FINDINGS, self.damages) + min(SHOWN_FINDINGS, self.breaks)
+        more = self.damages + self.breaks - shown
+        if more:
+            self._say(f"[abg] WARNING {more} more findings: {command}")
+
     def _resume(self, history: Sequence[LedgerFile], checkpoint: Checkpoint | None) -> int | None:
         if checkpoint is None or checkpoint.budgets != self._rules:
             return None
@@ -116,6 +130,7 @@ class Replay:
                 if not self._load(checkpoint.totals, self._fresh):
                     return None
                 self.from_checkpoint = True
+                self.found.update(self._watched.intersection(checkpoint.ended))
                 self.tail = checkpoint.tail
                 self.lines = checkpoint.lines
                 self.offset = checkpoint.offset

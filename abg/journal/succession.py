@@ -146,7 +146,7 @@ class Succession:
         self.active = self._durability.active = fresh
         self._begun = self._clock()
         self._left_behind = _LeftBehind(old.file.fd, old.identity, old.recent())
-        self._durability.sync_file(old.file.fd, self._old_synced)
+        self._durability.sync_file(old.file.fd, self._path.parent, self._old_synced)
         self.carry_over(reason, archive)
 
     def _old_synced(self, error: OSError | None) -> None:
