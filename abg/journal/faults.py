@@ -17,11 +17,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import BinaryIO, TypeVar
 
 from abg.journal.files import Files, FileState
 
-__all__ = ["CHANGES", "OPERATIONS", "Died", "FaultyFiles"]
+__all__ = ["CHANGES", "OPERATIONS", "Died", "FaultyFiles", "PowerCut"]
 
 T = TypeVar("T")
 
@@ -197,3 +198,39 @@ class FaultyFiles(Files):
 
     def _raise(self) -> None:
         raise Died
+
+
+class PowerCut(FaultyFiles):
+    """A disk that forgets what was not synced, when the power goes.
+
+    Names and lengths are taken to be safe at once, as a file system that keeps a journal of its
+    own metadata does it: the worst for us, since lengths can then run ahead of contents.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._safe: dict[tuple[int, int], int] = {}
+
+    def sync(self, fd: int) -> None:
+        super().sync(fd)
+        state = self.state_of(fd)
+        self._safe[state.device, state.inode] = state.size
+
+    def truncate(self, fd: int, size: int) -> None:
+        super().truncate(fd, size)
+        state = self.state_of(fd)
+        key = (state.device, state.inode)
+        self._safe[key] = min(self._safe.get(key, 0), size)
+
+    def cut(self, folder: Path, chance: Random) -> None:
+        """Leave of each file what was synced, and of the rest a part, or NUL bytes, or both."""
+        for path in folder.iterdir():
+            state = path.stat()
+            safe = self._safe.get((state.st_dev, state.st_ino), 0)
+            rest = path.read_bytes()[safe:]
+            kept = rest[: chance.randint(0, len(rest))]
+            nuls = chance.choice([0, 0, len(rest) - len(kept)])
+            with path.open("r+b") as file:
+                file.truncate(safe)
+                file.seek(safe)
+                file.write(kept + bytes(nuls))

@@ -13,7 +13,7 @@ the open ones when it has grown far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,11 @@ class InFlight:
     def ended(self) -> tuple[str, ...]:
         """Ids that have ended, while the file does not say so yet."""
         return tuple(self._ended)
+
+    def take_over(self, open: Iterable[str], ended: Iterable[str]) -> None:
+        """What a crash left in the file: calls still to be entered, and calls that have a line."""
+        self._open = dict.fromkeys(open, b"")
+        self._ended = dict.fromkeys(ended, b"")
 
     def reserve(self, id: str, facts: Mapping[str, Any]) -> None:
         """Raises:

@@ -283,12 +283,14 @@ class Journal:
         self.damaged, self.broken = tuple(replay.damaged), tuple(replay.broken)
         replay.report(f"abg ledger verify {self.path}")
         active = self._succession.active
+        crashed = {id: left[id] for id in left if id not in replay.found}
+        self._inflight.take_over(crashed, replay.found)
         if resumed and not active.identity:
             # It ended between putting a file away and beginning this one.
             self._succession.carry_over("resumed")
         if active.mended is not None:
             self._enter_repair(active.mended)
-        self._enter_crashed({id: left[id] for id in left if id not in replay.found})
+        self._enter_crashed(crashed)
         if self._pending:
             raise LedgerUnavailable(f"{self.problem}: {self.path}")
         if self._inflight.size:

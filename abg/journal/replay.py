@@ -200,7 +200,11 @@ class Replay:
     def _event(self, event: Event, *, first: bool) -> None:
         if event.event != "rotate" or "totals" not in event.data:
             self._totals.apply(event)
-        elif self._carries(event) or (first and event.data.get("reason") != "replaced"):
+            return
+        ended = event.data.get("ended")
+        if isinstance(ended, list):
+            self.found.update(id for id in ended if id in self._watched)
+        if self._carries(event) or (first and event.data.get("reason") != "replaced"):
             # Under other rules totals are folded anew, if the lines before are there to be read;
             # if they are not, the old totals are the best there is.
             self._load(event.data["totals"], self._totals.dump())

@@ -120,6 +120,8 @@ class Succession:
         data: dict[str, Any] = {"reason": reason, "file": self.number}
         if archive is not None:
             data["from"] = archive
+        # The next start may begin to read here: it must not take these for calls without a line.
+        data["ended"] = self._durability.inflight.ended
         data["rules"] = self._totals.digest()
         data["totals"] = Raw(json_of(self._totals.dump()))
         self._enter(Event(self._clock(), "rotate", data))

@@ -75,7 +75,7 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a FIFO")
 def test_what_is_no_regular_file_is_refused(desk: Desk) -> None:
     os.mkfifo(desk.path)
-    with pytest.raises(LedgerUnavailable, match="not a regular file: .*ledger.jsonl"):
+    with pytest.raises(LedgerUnavailable, match=r"not a regular file: .*ledger.jsonl"):
         desk.open()
     desk.path.unlink()
     desk.path.mkdir()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from abg.journal import read_ledger
-from abg.journal.faults import Died, FaultyFiles
+from abg.journal.faults import Died, FaultyFiles, PowerCut
 from abg.ledger import Damage, Entry
 from abg.test.journals import Desk, abandon, inline
 
@@ -144,18 +144,69 @@ def test_killed_again_while_it_recovers(tmp_path_factory: pytest.TempPathFactory
             for moment in ("before", "in", "after"):
                 disk = FaultyFiles()
                 disk.die_at(again, moment)
-                survived = dies(lambda disk=disk: desk.open(files=disk))
-                if survived:
+                if survives(desk, disk):
                     abandon(desk.journal)
         desk.open(files=None)
         check(desk, witness)
         abandon(desk.journal)
 
 
-def dies(act: Callable[[], object]) -> bool:
-    """False: the act was the process's last."""
+def survives(desk: Desk, disk: FaultyFiles) -> bool:
+    """Whether the ledger could be opened before the process died again."""
     try:
-        act()
+        desk.open(files=disk)
     except Died:
         return False
     return True
+
+
+# -- power losses ----------------------------------------------------------------------------------
+
+
+def powered(desk: Desk, witness: Witness, turns: int, *, mode: str) -> None:
+    """Calls come and go; what the mode promises is witnessed when it promises it."""
+    written: set[str] = set()
+    reserved: set[str] = set()
+    open_calls: list[str] = []
+    for turn in range(turns):
+        id = f"req_{turn}"
+        witness.tried.add(id)
+        desk.journal.reserve(id, {"ts": desk.clock(), "session_id": "s", "hold_usd": HELD})
+        reserved.add(id)
+        open_calls.append(id)
+        if mode == "always":
+            desk.journal.durable(lambda id=id: witness.reserved.add(id))
+        if len(open_calls) > 2:
+            ended = open_calls.pop(0)
+            desk.finish(ended, str(SPENT), "s")
+            written.add(ended)
+            if mode == "always":
+                desk.journal.durable(lambda id=ended: witness.acknowledged.add(id))
+        if turn % 4 == 3:
+            desk.clock.advance(days=9)
+            desk.journal.tick()
+            witness.acknowledged |= written
+            witness.reserved |= reserved
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("mode", ["interval", "always"])
+def test_a_power_loss_takes_only_what_the_mode_allows(
+    tmp_path_factory: pytest.TempPathFactory, mode: str
+) -> None:
+    for seed in range(150):
+        chance = Random(seed)
+        disk = PowerCut()
+        desk = Desk(tmp_path_factory.mktemp("power"), files=disk, sync=mode, rotate="month")
+        desk.open()
+        witness = Witness()
+        powered(desk, witness, chance.randint(1, 30), mode=mode)
+        abandon(desk.journal)
+        disk.cut(desk.path.parent, chance)
+        # The same again while it recovers: what it did is as unsafe as anything else.
+        desk.open()
+        abandon(desk.journal)
+        disk.cut(desk.path.parent, chance)
+        desk.open(files=None)
+        check(desk, witness)
+        abandon(desk.journal)
