@@ -121,7 +121,7 @@ REFUSED: dict[str, list[bytes]] = {
     ],
     "chunks": [
         head(b"Host: abg", b"Transfer-Encoding: chunked") + bad
-        for bad in (b"x\r\n", b"-1\r\n", b"+1\r\n", b"3\r\nabcd\r\n", b"0x3\r\nabc\r\n", b"3\nabc\r\n")
+        for bad in (b"x\r\n", b"-1\r\n", b"+1\r\n", b"3\r\nabcd\r\n", b"0x3\r\n", b"3\nabc\r\n")
     ],
 }
 BY_OTHERS = {"body"}

@@ -20,15 +20,14 @@ from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
+    wrapClientTLS,
 )
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from abg.wire.tunnel import Proxies, TunnelEndpoint, TunnelRefused
-from abg.wire.vendor import WatchedTLS
 
 __all__ = ["Connector", "Origin", "Roots", "why_not_connected", "why_not_encrypted"]
 
@@ -109,10 +108,7 @@ class Connector:
             options = self._options.get(host)
             if options is None:
                 options = self._options[host] = optionsForClientTLS(host, trustRoot=self._trust)
-            wrapper = TLSMemoryBIOFactory(options, True, factory, clock=self._reactor)
-            wrapper.protocol = WatchedTLS
-            connected: Deferred[Any] = endpoint.connect(wrapper)
-            return connected.addCallback(lambda protocol: protocol.wrappedProtocol)
+            return wrapClientTLS(options, endpoint, clock=self._reactor).connect(factory)
         except Exception:
             failed: Deferred[Any] = Deferred()
             failed.errback(Failure())

@@ -10,11 +10,13 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.python.failure import Failure
 
-__all__ = ["acknowledged_bytes", "quiet", "tcp_below"]
+__all__ = ["acknowledged_bytes", "before_loss", "quiet", "tcp_below"]
 
 # Linux: struct tcp_info, tcpi_bytes_acked (a u64 at offset 120, since 4.1).
 _TCP_INFO_SIZE = 128
@@ -55,3 +57,18 @@ def acknowledged_bytes(connection: tcp.Connection) -> int | None:
         return None
     acked: int = struct.unpack_from("=Q", info, _BYTES_ACKED)[0]
     return acked
+
+
+def before_loss(connection: tcp.Connection, look: Callable[[], None]) -> None:
+    """Call ``look`` when ``connection`` is lost, in the last moment in which it has its socket.
+
+    Protocols hear of it only after the socket was closed, whatever the reason, and a reset tells
+    nobody else; so this stands before the transport's own method, on this one instance.
+    """
+    lose = connection.connectionLost
+
+    def look_and_lose(reason: Failure) -> None:
+        look()
+        lose(reason)
+
+    connection.connectionLost = look_and_lose  # type: ignore[method-assign]

@@ -15,7 +15,6 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IHalfCloseableProtocol,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
@@ -172,7 +171,6 @@ class _Way:
             self._connecting.cancel()
 
 
-@implementer(IHalfCloseableProtocol)
 class _Tunnel(Protocol):
     """Asks the proxy for the tunnel, then stands aside."""
 
@@ -233,17 +231,6 @@ class _Tunnel(Protocol):
         transport.abortConnection()
         if not self._opened.called:
             self._opened.errback(TunnelRefused(message))
-
-    def readConnectionLost(self) -> None:
-        inner = IHalfCloseableProtocol(self._inner, None)
-        if inner is not None:
-            inner.readConnectionLost()
-        else:
-            transport: Any = self.transport
-            transport.connectionLost(Failure(connectionDone.value))
-
-    def writeConnectionLost(self) -> None:
-        """We never close one direction alone."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._inner is not None:

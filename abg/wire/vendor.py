@@ -13,16 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IPushProducer
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.protocols.tls import BufferingTLSTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from abg.wire.chunked import ChunkedBody, MalformedBody
 from abg.wire.head import AnswerHead, BadAnswer, head_end, read_answer
-from abg.wire.tcpstate import acknowledged_bytes, quiet, tcp_below
+from abg.wire.tcpstate import acknowledged_bytes, before_loss, quiet, tcp_below
 
 if TYPE_CHECKING:
     from twisted.internet import tcp
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from abg.wire.outbound import Pool
     from abg.wire.running import RunningCall
 
-__all__ = ["VendorConnection", "WatchedTLS"]
+__all__ = ["VendorConnection"]
 
 _SLICE = 131_072
 """Bodies are handed to the transport in slices of this size (its own limit for one send)."""
@@ -39,7 +37,7 @@ _SLICE = 131_072
 IDLE, ANSWER_HEAD, COUNTED, CHUNKED, UNTIL_CLOSE, CLOSED = range(6)
 
 
-@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
+@implementer(IHandshakeListener, IPushProducer)
 class VendorConnection(Protocol):
     """See the module's text.
 
@@ -70,7 +68,6 @@ class VendorConnection(Protocol):
         # Whether the request was received at all, as far as the kernel knows.
         self._reused = False
         self._heard = False
-        self._watching = False
         self._acked: int | None = None
         self._untouched = False
 
@@ -82,6 +79,7 @@ class VendorConnection(Protocol):
         if self._tcp is not None:
             self._tcp.setTcpNoDelay(True)
             self._tcp.setTcpKeepAlive(True)
+            before_loss(self._tcp, self._last_look)
         self.pool.joined(self)
         if not self.origin.tls:
             self.handshakeCompleted()
@@ -92,21 +90,11 @@ class VendorConnection(Protocol):
         if call is not None:
             call.connected(self)
 
-    def readConnectionLost(self) -> None:
-        """The vendor closed: look at the socket while it is there, then let it go."""
-        self.before_reading()
-        if self._tcp is not None:
-            self._tcp.connectionLost(Failure(CONNECTION_DONE))
-
-    def writeConnectionLost(self) -> None:
-        """We never close one direction alone."""
-
-    def before_reading(self) -> None:
-        """Something has come: if it is the end, what had the vendor received by then?"""
-        if self._watching:
-            self._watching = False
-            if self._tcp is not None and self._acked is not None:
-                self._untouched = acknowledged_bytes(self._tcp) == self._acked
+    def _last_look(self) -> None:
+        """The socket is about to be closed: what had the vendor received by then?"""
+        if self._reused and not self._heard and self._tcp is not None:
+            acked = acknowledged_bytes(self._tcp)
+            self._untouched = acked is not None and acked == self._acked
 
     def dataReceived(self, data: bytes) -> None:
         call = self.call
@@ -207,7 +195,6 @@ class VendorConnection(Protocol):
         self._untouched = False
         if reused and self._tcp is not None:
             self._acked = acknowledged_bytes(self._tcp)
-            self._watching = self._acked is not None
         if body is not None and len(body) < _SLICE // 2:
             transport.write(head + body if body else head)
             return
@@ -367,24 +354,3 @@ class VendorConnection(Protocol):
         self._body = b""
         transport: Any = self.transport
         transport.abortConnection()
-
-
-@implementer(IHalfCloseableProtocol)
-class WatchedTLS(BufferingTLSTransport):
-    """TLS that lets its connection look at the socket before it hears of an end."""
-
-    def dataReceived(self, data: bytes) -> None:
-        connection = self.wrappedProtocol
-        if isinstance(connection, VendorConnection):
-            connection.before_reading()
-        super().dataReceived(data)
-
-    def readConnectionLost(self) -> None:
-        connection = self.wrappedProtocol
-        if isinstance(connection, VendorConnection):
-            connection.before_reading()
-        transport: Any = self.transport
-        transport.connectionLost(Failure(CONNECTION_DONE))
-
-    def writeConnectionLost(self) -> None:
-        """We never close one direction alone."""
