@@ -39,6 +39,7 @@ COMMANDS = {
     "unblock": Command("abg.cli.block", "add_unblock", "let a stopped session go on"),
     "report": Command("abg.cli.report", "add_report", "totals by day, session, model or agent"),
     "init": Command("abg.cli.init", "add_init", "write a config, point the agents at the proxy"),
+    "doctor": Command("abg.cli.doctor", "add_doctor", "check the set-up, with a remedy each"),
     "token": Command("abg.cli.token", "add_token", "tokens by which clients spend without a key"),
     "statusline": Command("abg.cli.statusline", "add_statusline", "one line for Claude Code"),
     "hook": Command("abg.cli.hook", "add_hook", "answer Claude Code's hooks"),
