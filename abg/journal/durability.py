@@ -52,7 +52,7 @@ class Durability:
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
 
     def wrote(self) -> None:
-        """Something was written, or will be before anything else."""
+        """Something was written to either file."""
         self._issued += 1
 
     def when_durable(self, callback: Callable[[], None]) -> None:

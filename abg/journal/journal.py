@@ -163,7 +163,6 @@ class Journal:
         Raises:
             LedgerUnavailable: it cannot be written now; it is kept, and will be.
         """
-        self._durability.wrote()
         if self._pending:
             self._pending.append(record)
             raise LedgerUnavailable(self.problem)
@@ -180,20 +179,21 @@ class Journal:
         Raises:
             LedgerUnavailable: it is not noted.
         """
-        self._durability.wrote()
         try:
             self._inflight.reserve(id, facts)
         except OSError as error:
             self._health.fail("inflight", error)
             raise LedgerUnavailable(self.problem) from error
+        self._durability.wrote()
 
     def progress(self, id: str, facts: Mapping[str, Any]) -> None:
         """Note what is known by now of a reserved call, such as its ``cost_usd`` so far."""
-        self._durability.wrote()
         try:
             self._inflight.progress(id, facts)
         except OSError as error:
             self._health.fail("inflight", error)
+        else:
+            self._durability.wrote()
 
     def release(self, id: str) -> None:
         """The call has ended without a line of its own. Ignored if it has one, or did end."""
@@ -331,6 +331,7 @@ class Journal:
 
     def _write(self, record: Entry | Event) -> None:
         self._succession.active.write(record)
+        self._durability.wrote()
         self._since_checkpoint += 1
         if isinstance(record, Entry):
             self._inflight.end(record.request_id)

@@ -40,7 +40,7 @@ def mend(files: Files, file: LineFile) -> Mended | None:
     Raises:
         OSError: it cannot be read or changed.
     """
-    begin, tail = _last_line(files, file)
+    begin, tail = _last_line(files, file) if file.size else (0, b"")
     if not tail:
         return None
     text = tail.rstrip(b"\0")
