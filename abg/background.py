@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import frozen
 
-from abg.ledger import Entry, Event
+from abg.ledger import Entry, Event, Posting
 
 __all__ = ["OpenCall", "OpenCalls"]
 
@@ -53,7 +53,7 @@ class OpenCalls:
     def __len__(self) -> int:
         return len(self._open)
 
-    def apply(self, record: Entry | Event) -> None:
+    def apply(self, record: Entry | Posting | Event) -> None:
         """Fold one ledger record: an entry with ``open`` opens, its ``adjust`` closes."""
         if isinstance(record, Event):
             if record.event == "adjust":
@@ -64,7 +64,7 @@ class OpenCalls:
                 ts=record.ts,
                 session_id=record.session_id,
                 model=record.model,
-                endpoint=record.endpoint or "",
+                endpoint=getattr(record, "endpoint", None) or "",
                 cost_usd=record.cost_usd,
                 agent=record.agent,
                 subagent=record.subagent,

@@ -215,7 +215,7 @@ class Guard:
             if source == "estimated" and self.config.enforcement == "strict":
                 cost = max(cost, flight.hold)
         keep_open = source == "estimated" and reading.response_id is not None and end == "complete"
-        settled = self.book.settle(flight.id, cost, now)
+        settled = self.book.settle(flight.id, cost, now, failed=flight.status >= 400)
         action = "warn" if settled.warnings or self._would_block(flight) else "allow"
         if source == "measured" and status < 400:
             self._history(flight.session.id).add(flight.call, reading, cost)
@@ -256,7 +256,7 @@ class Guard:
                     "measured_usd": cost.usd,
                     "open": response_id,
                     "of": opened.request_id,
-                    "at": opened.ts,
+                    "at": opened.ts.isoformat(),
                     "agent": opened.agent,
                     "model": reading.model or opened.model,
                     "project": opened.project,
@@ -317,6 +317,7 @@ class Guard:
 
     def _decide(self, flight: Flight, decision: Decision) -> None:
         flight.decision = decision
+        flight.admitted_at = decision.at
         verdict = decision.verdict
         flight.waiting = verdict is Verdict.WAIT
         if verdict is Verdict.ALLOW:
@@ -428,6 +429,7 @@ class Guard:
             cost_source=cost_source,
             price=price,
             model_requested=call.model if call.model != model else None,
+            model_scope=flight.scope.model if flight.scope.model != call.model else None,
             reason=reason or None,
             would_block=tuple(f.budget for f in shadow) or None,
             hold_usd=flight.hold if flight.hold else None,

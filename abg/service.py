@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ BACKLOG = 2048
 come at once waited 54 s (measured)."""
 
 
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
 class Totals:
     """All that is folded from the ledger, as one: the journal's view of the guard's state."""
 
@@ -57,6 +62,9 @@ class Totals:
     def load(self, data: Any) -> None:
         self._book.load(data["book"])
         self._opened.load(data["open"])
+
+    def session_total(self, session_id: str) -> Decimal:
+        return self._book.session_total(session_id)
 
     def digest(self) -> str:
         return self._book.digest()
@@ -208,10 +216,6 @@ class Engine:
             self._wake = self.reactor.callLater(min(delay, 3600.0), self.guard.wake)
 
 
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 def admin_token(path: Path) -> str:
     """The secret that lets the user's own programs change budgets; made at the first start.
 
@@ -273,14 +277,13 @@ class GuardService(Service):
         """
         from abg.web.resource import GuardResource
         from abg.wire.inbound import FastLaneFactory
-        from abg.wire.limits import Limits
         from abg.wire.site import GuardSite
 
         config = self._loaded.config
         engine = self.engine = Engine(config, self._reactor, say=self._say)
         resource = GuardResource(engine=engine)
-        site = GuardSite(resource, reactor=self._reactor)
-        factory = FastLaneFactory(engine.corridor, site, Limits(), self._reactor)
+        site = GuardSite(resource, engine.corridor, reactor=self._reactor)
+        factory = FastLaneFactory(engine.corridor, site, reactor=self._reactor)
         try:
             self.port = self._reactor.listenTCP(
                 config.port, factory, backlog=BACKLOG, interface=config.host

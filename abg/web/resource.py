@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from abg.config import Config
 from abg.service import Engine
 from abg.web.admin import Admin
-from abg.wire.site import ExchangeResource
+from abg.wire.site import ExchangeResource, below_mount
 
 __all__ = ["GuardResource"]
 
@@ -60,22 +60,20 @@ class GuardResource(Resource):
             engine.start()
             reactor.addSystemEventTrigger("before", "shutdown", engine.stop)
         self.engine = engine
-        self._proxy = ExchangeResource(engine.corridor)
+        self._proxy = ExchangeResource(engine.corridor, engine.reactor)
         self._admin = Admin(engine)
+
+    def exchanges(self, request: Any) -> ExchangeResource | None:
+        """A request for a vendor may begin with its head, where the ``Site`` is abg's own."""
+        return None if _own(below_mount(request)) else self._proxy
 
     def render(self, request: Any) -> Any:
         target = below_mount(request)
-        path = target.partition(b"?")[0]
-        if path == b"/abg" or path.startswith(b"/abg/"):
-            return self._admin.render_path(request, path)
+        if _own(target):
+            return self._admin.render_path(request, target.partition(b"?")[0])
         return self._proxy.render_target(request, target)
 
 
-def below_mount(request: Any) -> bytes:
-    """The raw target as if the resource stood at the root: only whole segments are taken off."""
-    uri: bytes = request.uri
-    mounted = len(request.prepath)
-    if not mounted or not uri.startswith(b"/"):
-        return uri
-    path, mark, query = uri.partition(b"?")
-    return b"/" + b"/".join(path.split(b"/")[1 + mounted :]) + mark + query
+def _own(target: bytes) -> bool:
+    path = target.partition(b"?")[0]
+    return path == b"/abg" or path.startswith(b"/abg/")
