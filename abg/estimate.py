@@ -1,0 +1,106 @@
+"""What a call will probably cost, before it runs: the amount that ``enforcement: estimate`` holds.
+
+Not from ``max_tokens`` (agents always ask for the model's limit) but from the body's size, the
+model's rates, and what the session's recent calls came to: agents send a growing context again
+and again, most of it cached, so that the ratio of cost to size is theirs, and it is learnt. High
+quantiles are taken, since what counts is that the running calls of a swarm together do not cost
+more than they hold. A pure function; nothing here is exact and nothing has to be.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import ROUND_UP, Decimal
+from typing import Protocol
+
+from attrs import frozen
+
+from abg.call import Call
+from abg.money import EXACT
+from abg.usage import Reading, Usage
+
+__all__ = ["History", "Rates", "estimate"]
+
+REMEMBERED = 24
+"""Recent calls that are looked at."""
+QUANTILE = 0.9
+
+BYTES_PER_TOKEN = 3.5
+"""Of a body without history: JSON with English and code; the dear side."""
+FIRST_WEIGHT = 1.25
+"""A first call writes its whole context into the vendor's cache."""
+FIRST_OUTPUT_TOKENS = 2000
+
+_MILLION = Decimal(1_000_000)
+_PLACES = Decimal("0.000001")
+
+
+class Rates(Protocol):
+    """What an estimate needs of a model's prices: USD per million tokens."""
+
+    @property
+    def input(self) -> Decimal: ...
+    @property
+    def output(self) -> Decimal: ...
+
+
+@frozen
+class _Past:
+    """One call that was measured."""
+
+    weight: float
+    """Input tokens, each counted by its price relative to plain input, for each byte of body."""
+    output_tokens: int
+
+
+class History:
+    """The recent calls of one session, bounded."""
+
+    def __init__(self) -> None:
+        self._past: deque[_Past] = deque(maxlen=REMEMBERED)
+        self.weight = FIRST_WEIGHT / BYTES_PER_TOKEN
+        """High quantile of plain input tokens that a byte of body comes to."""
+        self.output_tokens = FIRST_OUTPUT_TOKENS
+        """High quantile of output."""
+
+    def __len__(self) -> int:
+        return len(self._past)
+
+    def add(self, call: Call, reading: Reading, cost: Decimal) -> None:
+        """Learn from a call whose usage was measured."""
+        usage = reading.usage
+        self._past.append(_Past(weighed(usage) / max(1, call.body_bytes), usage.output_tokens))
+        past = self._past
+        self.weight = _quantile([p.weight for p in past])
+        self.output_tokens = int(_quantile([p.output_tokens for p in past]))
+
+
+def weighed(usage: Usage) -> float:
+    """Input tokens in units of plain input, by the usual ratios of both vendors' prices."""
+    return (
+        usage.input_tokens
+        + usage.audio_input_tokens
+        + 0.1 * usage.cache_read_tokens
+        + 1.25 * (usage.cache_write_5m_tokens + usage.cache_write_30m_tokens)
+        + 2 * usage.cache_write_1h_tokens
+        + 2.5 * usage.cache_write_12h_tokens
+    )
+
+
+def estimate(call: Call, rates: Rates, history: History | None) -> Decimal:
+    """USD that the call will probably not exceed, to the millionth."""
+    known = history if history is not None else _NOTHING
+    tokens = Decimal(int(call.body_bytes * known.weight) + 1)
+    output = Decimal(known.output_tokens)
+    if call.max_output_tokens is not None:
+        output = min(output, Decimal(max(0, call.max_output_tokens)))
+    total = EXACT.add(EXACT.multiply(tokens, rates.input), EXACT.multiply(output, rates.output))
+    return EXACT.divide(total, _MILLION).quantize(_PLACES, ROUND_UP, EXACT)
+
+
+_NOTHING = History()
+
+
+def _quantile(values: list[float] | list[int]) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(QUANTILE * len(ordered)))]

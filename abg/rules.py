@@ -1,0 +1,278 @@
+"""Which budgets speak of a call, and which accounts it counts in.
+
+``Rules`` compiles the table of budgets once. ``Rules.of(scope)`` gives a ``Selection`` (the
+checks and accounts that a scope meets) and the scope's keys; a selection is shared by all scopes
+that meet the same rows, so that an idle session costs nothing here.
+
+Of the rows that are *the session's own budget* (``session_budget_usd``, and the rows that limit
+whole sessions, for life, and say which by their names alone) the most specific one counts, and
+only it: a literal name before a glob, then the glob with more literal characters, then the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fnmatch import translate
+
+from attrs import frozen
+
+from abg.accounts import Accounts
+from abg.budget import PER, Budget
+from abg.call import Scope
+from abg.shapes import Shape, Shapes
+
+__all__ = ["Check", "Keys", "Rules", "Selection"]
+
+Keys = tuple[str, str, str, str, str, str, str]
+"""What a call counts under, in the order of ``abg.budget.PER``."""
+
+SESSION, SUBAGENT, EVERYTHING = (PER.index(per) for per in ("session", "subagent", "none"))
+SEPARATOR = "\x1f"
+"""Between a session and its sub-agent in a key; no name holds it (contract 8)."""
+REMEMBERED = 4096
+"""Groups of scopes, and scopes, whose selection is remembered."""
+
+_WILD = frozenset("*?[")
+_ONE = Decimal(1)
+
+Test = tuple[int, Callable[[str], object]]
+"""Which key, and whether it fits."""
+
+
+@frozen(eq=False)
+class Check:
+    """One limit of one budget, over the accounts it looks at."""
+
+    name: str
+    budget: Budget
+    kind: str
+    """As ``Finding.kind``."""
+    accounts: Accounts
+    index: int
+    """Which of a scope's keys names the account."""
+    limit: Decimal | None
+    """USD, or requests; as configured."""
+    share: Decimal | None
+    """Share of the limit from which it warns."""
+    requests: bool = False
+    """The limit is a number of requests."""
+
+    @property
+    def pooled(self) -> bool:
+        """There is one account only."""
+        return self.index == EVERYTHING
+
+    @property
+    def rolling(self) -> bool:
+        return self.budget.window.kind == "rolling"
+
+
+@frozen(eq=False)
+class Selection:
+    """What all scopes have in common that meet the same rows."""
+
+    checks: tuple[Check, ...]
+    """Limits that may block."""
+    warners: tuple[Check, ...]
+    """Limits that may warn."""
+    dear: tuple[Check, ...]
+    """Limits of one request; they block."""
+    money: tuple[tuple[Accounts, int], ...]
+    """Where USD are held and counted, and under which key."""
+    counts: tuple[tuple[Accounts, int], ...]
+    """Where requests are."""
+
+
+class _Row:
+    """A budget, compiled."""
+
+    __slots__ = ("by_session", "checks", "counts", "dear", "money", "own", "rank", "tests")
+
+    def __init__(self, budget: Budget, order: int, shapes: Shapes) -> None:
+        shape = Shape.of(budget)
+        index = PER.index(shape.per)
+        self.own = _is_sessions_own(budget)
+        self.rank = (*_specificity(budget), -order)
+        tests = [(PER.index(what), _matcher(what, globs)) for what, globs in budget.match]
+        if budget.per == "subagent":
+            tests.append((SUBAGENT, len))
+        self.tests = [test for test in tests if test[0] not in (SESSION, SUBAGENT)]
+        self.by_session = [test for test in tests if test[0] in (SESSION, SUBAGENT)]
+        self.money = (shapes.accounts(shape), index)
+        kind = "session" if self.own else "daily" if budget.name == "daily" else "budget"
+        share = _share(budget)
+        money = Check(budget.name, budget, kind, *self.money, budget.limit_usd, share)
+        self.checks = [money]
+        self.counts: list[tuple[Accounts, int]] = []
+        if budget.max_requests is not None:
+            counted = (shapes.accounts(shape, requests=True), index)
+            self.counts.append(counted)
+            most = Decimal(budget.max_requests)
+            self.checks.append(Check(budget.name, budget, "requests", *counted, most, share, True))
+        self.dear: list[Check] = []
+        if budget.max_usd_per_request is not None and budget.action == "block":
+            most = budget.max_usd_per_request
+            self.dear.append(Check(budget.name, budget, "request", *self.money, most, None))
+
+
+def _rank(row: _Row) -> tuple[int, ...]:
+    return row.rank
+
+
+class _Group:
+    """The rows that fit all that is not the session's or the sub-agent's name."""
+
+    __slots__ = ("plain", "rows")
+
+    def __init__(self, rows: list[_Row]) -> None:
+        self.rows = rows
+        self.plain: Selection | None = None
+        """What every session of the group meets; None: it depends on the session."""
+
+
+class Rules:
+    """The table of budgets, compiled.
+
+    Args:
+        shapes: makes the accounts; those of the session's and the day's totals are always there.
+
+    Raises:
+        ValueError: two budgets of one name.
+    """
+
+    def __init__(self, budgets: Sequence[Budget], shapes: Shapes) -> None:
+        if len({budget.name for budget in budgets}) < len(budgets):
+            raise ValueError("two budgets have the same name")
+        self._rows = [_Row(budget, order, shapes) for order, budget in enumerate(budgets)]
+        self._base = ((shapes.sessions, SESSION), (shapes.days, EVERYTHING))
+        self._subagents = any(budget.per == "subagent" for budget in budgets)
+        self._groups: OrderedDict[tuple[str, str, str, str], _Group] = OrderedDict()
+        self._scopes: OrderedDict[tuple[_Group, str, str], Selection] = OrderedDict()
+        self._selections: dict[tuple[int, ...], Selection] = {}
+        self.simple = not any(row.tests or row.by_session for row in self._rows) and (
+            shapes.count == len(self._base)
+        )
+        """No accounts but the session's and the day's."""
+
+    def of(self, scope: Scope) -> tuple[Selection, Keys]:
+        """The selection of a scope, and its keys."""
+        return self.parts(
+            scope.session, scope.agent, scope.subagent, scope.model, scope.project, scope.auth
+        )
+
+    def parts(
+        self, session: str, agent: str, subagent: str, model: str, project: str, auth: str
+    ) -> tuple[Selection, Keys]:
+        """The same, from the parts of a scope."""
+        about = (agent, model, project, auth)
+        group = self._groups.get(about) or self._group(about)
+        selection = group.plain or self._by_session(group, session, subagent)
+        if subagent and self._subagents:
+            subagent = f"{session}{SEPARATOR}{subagent}"
+        return selection, (session, agent, subagent, model, project, auth, "")
+
+    def everything(self) -> list[list[Check]]:
+        """The limits of each row, in the order of the table: the one in USD first."""
+        return [row.checks for row in self._rows]
+
+    def speaks(self, check: Check, key: str) -> bool:
+        """Whether a limit counts for an account: another row may stand in its stead there."""
+        if check.index != SESSION:
+            return True
+        fits = [
+            row
+            for row in self._rows
+            if all(test(key) for index, test in row.by_session if index == SESSION)
+        ]
+        row = next((row for row in fits if check in row.checks), None)
+        if row is None or not row.own:
+            return row is not None
+        return row is max((row for row in fits if row.own), key=_rank)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _group(self, about: tuple[str, str, str, str]) -> _Group:
+        agent, model, project, auth = about
+        values = ("", agent, "", model, project, auth)
+        rows = [row for row in self._rows if all(test(values[i]) for i, test in row.tests)]
+        group = _Group(rows)
+        if not any(row.by_session for row in rows):
+            group.plain = self._selection(rows)
+        self._groups[about] = group
+        if len(self._groups) > REMEMBERED:
+            self._groups.popitem(last=False)
+        return group
+
+    def _by_session(self, group: _Group, session: str, subagent: str) -> Selection:
+        where = (group, session, subagent)
+        found = self._scopes.get(where)
+        if found is None:
+            values = (session, "", subagent)
+            rows = [row for row in group.rows if all(test(values[i]) for i, test in row.by_session)]
+            found = self._scopes[where] = self._selection(rows)
+            if len(self._scopes) > REMEMBERED:
+                self._scopes.popitem(last=False)
+        return found
+
+    def _selection(self, rows: list[_Row]) -> Selection:
+        own = [row for row in rows if row.own]
+        if len(own) > 1:
+            winner = max(own, key=_rank)
+            rows = [row for row in rows if not row.own or row is winner]
+        which = tuple(-row.rank[-1] for row in rows)
+        found = self._selections.get(which)
+        if found is None:
+            if len(self._selections) >= REMEMBERED:
+                self._selections.clear()
+            found = self._selections[which] = self._select(rows)
+        return found
+
+    def _select(self, rows: list[_Row]) -> Selection:
+        limits = [c for row in rows for c in row.checks if c.limit is not None]
+        return Selection(
+            checks=tuple(check for check in limits if check.budget.action == "block"),
+            warners=tuple(check for check in limits if check.share is not None),
+            dear=tuple(check for row in rows for check in row.dear),
+            money=tuple(dict.fromkeys([*self._base, *(row.money for row in rows)])),
+            counts=tuple(dict.fromkeys(counted for row in rows for counted in row.counts)),
+        )
+
+
+def _is_sessions_own(budget: Budget) -> bool:
+    if budget.name == "session":
+        return True
+    if budget.window.kind != "lifetime" or [what for what, _ in budget.match] != ["session"]:
+        return False
+    if budget.limit_usd is None and (budget.max_requests, budget.max_usd_per_request) != (
+        None,
+        None,
+    ):
+        return False  # it says nothing of the session's spend
+    return Shape.of(budget).per == "session"
+
+
+def _specificity(budget: Budget) -> tuple[int, int]:
+    """How closely the least close of its globs names a session."""
+    globs = dict(budget.match).get("session", ())
+    if not globs:
+        return (0, 0)
+    return min(
+        (1, len([c for c in glob if c not in _WILD])) if _WILD & set(glob) else (2, len(glob))
+        for glob in globs
+    )
+
+
+def _share(budget: Budget) -> Decimal | None:
+    shares = [*budget.warn_at, *([_ONE] if budget.action == "warn" else [])]
+    return min(shares) if shares else None
+
+
+def _matcher(what: str, globs: tuple[str, ...]) -> Callable[[str], object]:
+    if not any(_WILD & set(glob) for glob in globs) and what != "model":
+        return frozenset(globs).__contains__
+    # Vendors' model names are lower case, whatever the client or the user writes.
+    flags = re.IGNORECASE if what == "model" else 0
+    return re.compile("|".join(f"(?:{translate(glob)})" for glob in globs), flags).match
