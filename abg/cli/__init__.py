@@ -40,6 +40,7 @@ COMMANDS = {
     "report": Command("abg.cli.report", "add_report", "totals by day, session, model or agent"),
     "init": Command("abg.cli.init", "add_init", "write a config, point the agents at the proxy"),
     "doctor": Command("abg.cli.doctor", "add_doctor", "check the set-up, with a remedy each"),
+    "demo": Command("abg.cli.demo", "add_demo", "watch an agent hit its cap: no key, no network"),
     "token": Command("abg.cli.token", "add_token", "tokens by which clients spend without a key"),
     "statusline": Command("abg.cli.statusline", "add_statusline", "one line for Claude Code"),
     "hook": Command("abg.cli.hook", "add_hook", "answer Claude Code's hooks"),
