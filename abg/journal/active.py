@@ -73,15 +73,30 @@ class Active:
         """
         line = encode(record, self.tail)
         self.file.append(line)
-        self._wrote(line)
-        self.spent = EXACT.add(self.spent, record.cost_usd)
+        self._wrote(line, record)
 
-    def _wrote(self, line: bytes) -> None:
+    def write_all(self, records: Sequence[Entry | Event]) -> None:
+        """Append several lines in one write: a crash leaves all or none.
+
+        Raises:
+            OSError: nothing of them is written.
+        """
+        lines, tail = [], self.tail
+        for record in records:
+            line = encode(record, tail)
+            lines.append(line)
+            tail = digest(line[:-1])
+        self.file.append(b"".join(lines))
+        for line, record in zip(lines, records, strict=True):
+            self._wrote(line, record)
+
+    def _wrote(self, line: bytes, record: Entry | Event) -> None:
         self.tail = digest(line[:-1])
         self.identity = self.identity or self.tail
         self.lines += 1
         self.unsynced.append(line)
         self._recent.append(line)
+        self.spent = EXACT.add(self.spent, record.cost_usd)
 
     def recent(self) -> list[bytes]:
         """Lines of the last two looks, in order, with their line feeds."""

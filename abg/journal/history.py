@@ -13,9 +13,9 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
 
 from attrs import frozen
 
@@ -152,21 +152,29 @@ def blocks_of(files: Files, path: Path, offset: int = 0) -> Iterator[tuple[list[
 
     With each block comes whether its lines are whole: a last line without its line feed comes
     alone and is not. A line longer than ``LONGEST`` comes as that many of its bytes. A gzip file
-    that breaks off ends there.
+    that breaks off ends there; of one that is damaged the last line says so.
+
+    Args:
+        offset: where to begin; a gzip file is read from its beginning.
 
     Raises:
         OSError: it cannot be read.
     """
     with files.read(path) as raw:
-        stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw)
-        stream.seek(offset)
+        packed = path.suffix == ".gz"
+        # read1: what was unpacked before a file breaks off is not lost with the error.
+        read = gzip.GzipFile(fileobj=raw).read1 if packed else raw.read
+        raw.seek(offset)
         rest: list[bytes] = []
         size = 0
         while True:
             try:
-                block = stream.read(BLOCK)
+                block = read(BLOCK)
             except EOFError:
-                block = b""
+                break
+            except (gzip.BadGzipFile, zlib.error) as error:
+                yield [b"".join(rest) + f"(unreadable from here on: {error})".encode()], True
+                return
             if not block:
                 break
             if b"\n" not in block:

@@ -12,29 +12,26 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve
-
 from abg.errors import LedgerUnavailable
 from abg.journal.active import Active
+from abg.journal.aftermath import crash_entries, repair_events
 from abg.journal.checkpoint import Checkpoint, pack, unpack
 from abg.journal.durability import Durability
 from abg.journal.files import Files
 from abg.journal.health import Health, why
 from abg.journal.history import ledger_files
-from abg.journal.inflight import InFlight, crash_entry, read_open
+from abg.journal.inflight import InFlight, read_open
 from abg.journal.lock import Lock
 from abg.journal.replay import Replay, Totals
 from abg.journal.rotation import Rotation, parse_rotation
 from abg.journal.succession import Succession
 from abg.journal.syncing import CallSoon
-from abg.journal.tail import Mended
 from abg.ledger import Damage, Entry, Event
-from abg.money import EXACT, ZERO, show
 
 __all__ = ["Journal"]
 
@@ -288,41 +285,16 @@ class Journal:
         if resumed and not active.identity:
             # It ended between putting a file away and beginning this one.
             self._succession.carry_over("resumed")
-        if active.mended is not None:
-            self._enter_repair(active.mended)
-        self._enter_crashed(crashed)
+        events = repair_events(active.mended, self._clock(), self._say)
+        entries = crash_entries(crashed, self._totals, self._clock(), self._say)
+        self.crashed = len(entries)
+        if events or entries:
+            self._enter([*events, *entries])
         if self._pending:
             raise LedgerUnavailable(f"{self.problem}: {self.path}")
         if self._inflight.size:
             self._durability.sync_now()  # or a power loss could keep this and lose the entries
             self._inflight.empty()
-
-    def _enter_repair(self, mended: Mended) -> None:
-        self._say(
-            f"[abg] ledger: the last line was {mended.what} at byte {mended.offset} "
-            f"({mended.size} bytes taken away), as a crash leaves it"
-        )
-        if mended.what == "cut":
-            data = {"what": "cut", "offset": mended.offset, "bytes": mended.size}
-            self._enter(Event(self._clock(), "repair", {**data, "text": mended.text}))
-
-    def _enter_crashed(self, left: Mapping[str, Mapping[str, Any]]) -> None:
-        cost = ZERO
-        for id, facts in left.items():
-            entry = crash_entry(id, facts, self._clock())
-            self._totals.apply(entry)
-            # Not every keeper of totals knows its sessions' totals.
-            total_of = getattr(self._totals, "session_total", None)
-            total = total_of(entry.session_id) if total_of else entry.cost_usd
-            self._enter(evolve(entry, session_total_usd=total))
-            cost = EXACT.add(cost, entry.cost_usd)
-        self.crashed = len(left)
-        if left:
-            calls = "1 call was" if len(left) == 1 else f"{len(left)} calls were"
-            self._say(
-                f"[abg] ledger: {calls} under way when abg last ended without warning; "
-                f"entered as estimated, {show(cost, 4)}"
-            )
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -331,17 +303,27 @@ class Journal:
 
     def _write(self, record: Entry | Event) -> None:
         self._succession.active.write(record)
-        self._durability.wrote()
-        self._since_checkpoint += 1
-        if isinstance(record, Entry):
-            self._inflight.end(record.request_id)
+        self._wrote((record,))
 
-    def _enter(self, record: Entry | Event) -> None:
-        """Append a record of the journal's own; it waits like any other if it must."""
+    def _wrote(self, records: Sequence[Entry | Event]) -> None:
+        self._durability.wrote()
+        for record in records:
+            self._since_checkpoint += 1
+            if isinstance(record, Entry):
+                self._inflight.end(record.request_id)
+
+    def _enter(self, records: Sequence[Entry | Event]) -> None:
+        """Append records of the journal's own; they wait like any other if they must."""
+        if self._pending:
+            self._pending.extend(records)
+            return
         try:
-            self.append(record)
-        except LedgerUnavailable:
-            pass
+            self._succession.active.write_all(records)
+        except OSError as error:
+            self._pending.extend(records)
+            self._health.fail("ledger", error)
+        else:
+            self._wrote(records)
 
     def _look(self) -> None:
         try:

@@ -7,7 +7,7 @@ and no line that an outside program has lost changes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Succession:
         active: the first one, its chain known.
         number: its number in the ledger's order.
         begun: time of its first line.
-        enter: appends a record, now or when the disk is back.
+        enter: appends records, all in one write, now or when the disk is back.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Succession:
         durability: Durability,
         health: Health,
         clock: Callable[[], datetime],
-        enter: Callable[[Entry | Event], None],
+        enter: Callable[[Sequence[Entry | Event]], None],
     ) -> None:
         self._files = files
         self.active = active
@@ -88,9 +88,8 @@ class Succession:
         elif change is Change.TRUNCATED:
             identity, recent = active.identity, active.recent()
             active.reread()
-            self._fetch(identity, recent)
             self.number += 1
-            self.carry_over("truncated")
+            self.carry_over("truncated", lost=self._lost(identity, recent))
         elif change is Change.GROWN:
             for record in active.take_foreign():
                 if record.event != "rotate":
@@ -115,8 +114,16 @@ class Succession:
         except OSError:
             pass  # the next look finds the name free, tries again, and says so if it must
 
-    def carry_over(self, reason: str, archive: str | None = None) -> None:
-        """Write the totals down, so that no line before is needed for them."""
+    def carry_over(
+        self, reason: str, archive: str | None = None, lost: Sequence[Entry | Event] = ()
+    ) -> None:
+        """Write the totals down, so that no line before is needed for them.
+
+        Args:
+            archive: where the lines before are now.
+            lost: records that no file has any more. They are written again just before: the
+                totals know them already, and what follows replaces what a reader has summed up.
+        """
         data: dict[str, Any] = {"reason": reason, "file": self.number}
         if archive is not None:
             data["from"] = archive
@@ -124,7 +131,7 @@ class Succession:
         data["ended"] = self._durability.inflight.ended
         data["rules"] = self._totals.digest()
         data["totals"] = Raw(json_of(self._totals.dump()))
-        self._enter(Event(self._clock(), "rotate", data))
+        self._enter([*lost, Event(self._clock(), "rotate", data)])
 
     def close(self) -> None:
         """Look after what was left behind, close the file."""
@@ -163,16 +170,18 @@ class Succession:
             self._left_behind = None
             try:
                 if not self._files.state_of(left.fd).links:
-                    self._fetch(left.identity, left.lines)
+                    lost = self._lost(left.identity, left.lines)
+                    if lost:
+                        self.carry_over("recovered", lost=lost)
             finally:
                 self._durability.retire(left.fd)
 
-    def _fetch(self, identity: str, lines: list[bytes]) -> None:
-        if lines:
-            for line in missing_lines(self._files, self._path, identity, lines):
-                record = decode(line)
-                if not isinstance(record, Damage):
-                    self._enter(record)
+    def _lost(self, identity: str, lines: list[bytes]) -> list[Entry | Event]:
+        if not lines:
+            return []
+        missing = missing_lines(self._files, self._path, identity, lines)
+        records = map(decode, missing)
+        return [record for record in records if not isinstance(record, Damage)]
 
     def _warn_once(self, about: str, text: str) -> None:
         if about not in self._said:
