@@ -126,7 +126,12 @@ def _measure(
         try:
             for subject in subjects:
                 folder = bench.folder / f"{number}-{subject.name.replace(' ', '-')}"
-                started = start(subject, folder, vendor_port)
+                try:
+                    started = start(subject, folder, vendor_port)
+                except RuntimeError as problem:
+                    print(f"{subject.name}: {problem}", file=sys.stderr)
+                    book(subject.name, {"start_broken": 1.0})
+                    continue
                 running.append(started)
                 if started.program is not None and started.seconds_to_listen is not None:
                     time.sleep(0.3)

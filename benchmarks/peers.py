@@ -13,6 +13,8 @@ from subjects import Subject
 __all__ = ["install"]
 
 CHAT = "/v1/chat/completions"
+KEY = "sk-benchmark-only-0123456789abcdef0123456789abcdef"
+"""LiteLLM does not start without a key of its own."""
 
 
 def install(folder: Path) -> list[Subject]:
@@ -64,13 +66,15 @@ def _litellm(folder: Path) -> Subject:
             "    litellm_params:\n"
             "      model: openai/gpt-4o-mini\n"
             f"      api_base: http://127.0.0.1:{vendor}/v1\n"
-            "      api_key: sk-fake\n",
+            "      api_key: sk-fake\n"
+            f"general_settings:\n  master_key: {KEY}\n",
             "utf-8",
         )
         told = [str(program), "--config", str(config), "--host", "127.0.0.1"]
         return [*told, "--port", str(port), "--num_workers", "1"]
 
-    return Subject("LiteLLM", command, path=CHAT, streams=False, patience=120.0)
+    asks = (f"authorization: Bearer {KEY}",)
+    return Subject("LiteLLM", command, path=CHAT, headers=asks, streams=False, patience=120.0)
 
 
 def _portkey(folder: Path) -> Subject:

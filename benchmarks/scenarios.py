@@ -145,7 +145,7 @@ def load(
 
 def headers(to: Started) -> list[str]:
     """What the client sends to a subject."""
-    vendor = str(to.port)
+    vendor = str(to.vendor_port)
     return [*CLIENT_HEADERS, *(header.replace("{vendor}", vendor) for header in to.subject.headers)]
 
 

@@ -41,6 +41,7 @@ class Started:
 
     subject: Subject
     port: int
+    vendor_port: int
     program: Program | None
     seconds_to_listen: float | None
 
@@ -56,7 +57,7 @@ def start(subject: Subject, folder: Path, vendor_port: int) -> Started:
         RuntimeError: it does not start.
     """
     if subject.command is None:
-        return Started(subject, vendor_port, None, None)
+        return Started(subject, vendor_port, vendor_port, None, None)
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     program = Program(
@@ -71,7 +72,7 @@ def start(subject: Subject, folder: Path, vendor_port: int) -> Started:
     except RuntimeError:
         program.stop()
         raise
-    return Started(subject, port, program, seconds)
+    return Started(subject, port, vendor_port, program, seconds)
 
 
 def _environment(folder: Path) -> dict[str, str]:

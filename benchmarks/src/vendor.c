@@ -20,6 +20,7 @@ struct conn {
     enum state state;
     char *in;         /* the head, then the first bytes of the body */
     size_t got;       /* bytes in it */
+    size_t head;      /* size of the head, 0 while its end has not come */
     uint64_t left;    /* bytes of body to come */
     int stream, close;
     int chat;         /* the OpenAI dialect is spoken */
@@ -118,7 +119,7 @@ static void next_request(struct conn *c) {
         return;
     }
     c->state = READ_HEAD;
-    c->got = 0;
+    c->got = c->head = 0;
     watch(c, 0);
 }
 
@@ -265,13 +266,16 @@ static void judge(struct conn *c, const char *body, size_t size) {
 }
 
 static void read_head(struct conn *c, size_t before) {
-    size_t from = before > 3 ? before - 3 : 0;
-    char *end = memmem(c->in + from, c->got - from, "\r\n\r\n", 4);
-    if (!end) {
+    if (!c->head) {
+        size_t from = before > 3 ? before - 3 : 0;
+        char *end = memmem(c->in + from, c->got - from, "\r\n\r\n", 4);
+        if (end) c->head = (size_t)(end + 4 - c->in);
+    }
+    if (!c->head) {
         if (c->got == HEAD_MAX) drop(c);
         return;
     }
-    size_t size = (size_t)(end + 4 - c->in), rest = c->got - size;
+    size_t size = c->head, rest = c->got - size;
     const char *length = header(c->in, size, "content-length");
     const char *coding = header(c->in, size, "transfer-encoding");
     const char *connection = header(c->in, size, "connection");
@@ -374,7 +378,7 @@ static void welcome(int listener) {
         }
         c->fd = fd;
         c->state = READ_HEAD;
-        c->got = c->out_size = c->out_at = 0;
+        c->got = c->head = c->out_size = c->out_at = 0;
         c->place = -1;
         c->writing = 0;
         struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
