@@ -1,0 +1,45 @@
+"""The gate: nothing is lost, nothing overtakes, and a cut does not wait."""
+
+from __future__ import annotations
+
+from abg.gate import Gate
+from abg.test.playbook import Client
+
+
+def test_what_waits_goes_out_in_order():
+    client = Client(b"POST", b"/", [], 0)
+    gate = Gate(client)
+    gate.respond(200, b"OK", [])
+    gate.write(b"a")
+    gate.close()
+    gate.close()
+    gate.write(b"b")
+    gate.flush()
+    gate.finish()
+    assert gate.shut
+    assert (client.received, client.finished) == (b"a", False)
+    gate.open()
+    assert (client.received, client.finished) == (b"ab", True)
+    assert not gate.shut
+    gate.open()
+
+
+def test_a_cut_goes_through_at_once():
+    client = Client(b"POST", b"/", [], 0)
+    gate = Gate(client)
+    gate.respond(200, b"OK", [])
+    gate.close()
+    gate.write(b"b")
+    gate.abort()
+    gate.open()
+    assert client.aborted
+    assert client.received == b""
+
+
+def test_the_body_is_braked_through_it():
+    client = Client(b"POST", b"/", [], 0)
+    gate = Gate(client)
+    gate.pause_body()
+    assert not client.reading
+    gate.resume_body()
+    assert client.reading
