@@ -27,6 +27,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "bound",
         "budget",
         "call",
+        "canonical",
         "config",
         "config.*",
         "console",
@@ -35,6 +36,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "decompress",
         "dialects",
         "dialects.*",
+        "endpoints",
         "errors",
         "estimate",
         "exchange",
@@ -234,8 +236,8 @@ def test_the_core_reads_no_clock(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n in INSIDE if fits(n, MONEY)])
 def test_money_is_never_a_float(name: str) -> None:
     for node in ast.walk(INSIDE[name]):
-        # A moment may be one: it is no money.
-        if isinstance(node, ast.Call) and _called(node) == "fromtimestamp":
+        # A moment or a length of time may be one: it is no money.
+        if isinstance(node, ast.Call) and _called(node) in ("fromtimestamp", "timedelta"):
             continue
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Call) and _called(child) == "float":
