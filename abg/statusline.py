@@ -14,7 +14,7 @@ from abg.console import printable
 from abg.home.present import duration
 from abg.money import show
 
-__all__ = ["DOWN", "Standing", "line", "session_name", "short", "standing"]
+__all__ = ["DOWN", "Standing", "line", "raise_command", "session_name", "short", "standing"]
 
 DOWN = "abg: proxy is not running"
 WARN_AT = Decimal("0.8")
@@ -41,11 +41,13 @@ class Standing(NamedTuple):
     """At the pace of the last requests, until the first cap; None: unknown or far away."""
     requests: int
     stopped: str
-    """Why no call passes: ``session``, ``daily``, ``blocked``, ``ledger``; or empty."""
+    """Why no call passes: ``session``, ``daily``, ``budget``, ``blocked``, ``ledger``; or empty."""
     warns: bool
     locked: bool
     notional: bool
     """The calls are paid by a plan: the amount is a comparison, not a charge."""
+    stopped_by: str = ""
+    """The name of the budget, where it is another than the session's and the day's."""
 
     @property
     def left(self) -> Decimal | None:
@@ -72,13 +74,15 @@ def standing(status: Mapping[str, Any], name: str) -> Standing:
     sessions = _mapping(status.get("sessions"))
     info = _mapping(_mapping(status.get("session_info")).get(name))
     budgets = [_mapping(b) for b in _listed(status.get("budgets"))]
-    own = next((b for b in budgets if b.get("name") == "session" and b.get("key") == name), {})
-    daily = next((b for b in budgets if b.get("name") == "daily"), {})
+    mine = [b for b in budgets if b.get("per") == "session" and b.get("key") == name]
+    own = next((b for b in mine if _kind(b) == "session"), {})
+    daily = next((b for b in budgets if _kind(b) == "daily"), {})
     spent = _amount(own.get("spent_usd", sessions.get(name))) or Decimal(0)
     limit = _amount(own.get("limit_usd", info.get("budget_usd")))
     today = _amount(status.get("today_total_usd")) or Decimal(0)
     daily_limit = _amount(daily.get("limit_usd"))
     pace = _amount(info.get("usd_per_minute")) or Decimal(0)
+    stopped, stopped_by = _stopped(status, name, [own, daily, *mine])
     found = Standing(
         name=name,
         spent=spent,
@@ -88,10 +92,11 @@ def standing(status: Mapping[str, Any], name: str) -> Standing:
         held=_amount(own.get("held_usd")) or Decimal(0),
         minutes_left=None,
         requests=_whole(info.get("requests")),
-        stopped=_stopped(status, name, own, daily),
+        stopped=stopped,
         warns=_over(own, spent) or _over(daily, today),
         locked=status.get("locked") is True,
         notional=info.get("auth") == "subscription",
+        stopped_by=stopped_by,
     )
     left = found.left
     if left is not None and pace > 0 and not found.stopped and left / pace <= LONGEST:
@@ -129,38 +134,54 @@ def short(amount: Decimal) -> str:
     return show(amount)
 
 
+def raise_command(found: Standing) -> str:
+    """What lets a session go on that a budget has stopped."""
+    from shlex import quote
+
+    if found.stopped == "session":
+        whose = f"--session {quote(printable(found.name))}"
+    else:
+        whose = f"--budget {quote(printable(found.stopped_by or 'daily'))}"
+    return f"abg budget raise {whose} --by 5"
+
+
 def _remedy(found: Standing) -> str:
     from shlex import quote
 
-    name = quote(printable(found.name))
     if found.stopped == "ledger":
         return "STOPPED: the ledger cannot be written (abg doctor)"
     if found.locked:
         return "STOPPED: budgets are locked"
     if found.stopped == "blocked":
-        return f"STOPPED: abg unblock {name}"
-    whose = "--budget daily" if found.stopped == "daily" else f"--session {name}"
-    return f"STOPPED: abg budget raise {whose} --by 5"
+        return f"STOPPED: abg unblock {quote(printable(found.name))}"
+    return f"STOPPED: {raise_command(found)}"
 
 
 def _stopped(
-    status: Mapping[str, Any], name: str, own: Mapping[str, Any], daily: Mapping[str, Any]
-) -> str:
+    status: Mapping[str, Any], name: str, budgets: Sequence[Mapping[str, Any]]
+) -> tuple[str, str]:
+    """Why no call passes, and the name of the budget that says so."""
     ledger = _mapping(status.get("ledger"))
     if ledger.get("healthy") is False:
-        return "ledger"
+        return "ledger", ""
     blocked = _listed(status.get("blocked"))
     if name in blocked or "*" in blocked:
-        return "blocked"
+        return "blocked", ""
     if status.get("block_on_limit") is False:
-        return ""
-    for why, budget in (("session", own), ("daily", daily)):
+        return "", ""
+    for budget in budgets:
         limit, spent = _amount(budget.get("limit_usd")), _amount(budget.get("spent_usd"))
         if limit is None or spent is None or budget.get("action", "block") != "block":
             continue
         if spent >= limit:
-            return why
-    return ""
+            kind = _kind(budget)
+            return kind if kind in ("session", "daily") else "budget", str(budget.get("name", ""))
+    return "", ""
+
+
+def _kind(budget: Mapping[str, Any]) -> Any:
+    """``session`` for the one that is the session's own, ``daily``, or ``budget``."""
+    return budget.get("kind", budget.get("name"))
 
 
 def _over(budget: Mapping[str, Any], spent: Decimal) -> bool:

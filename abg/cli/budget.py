@@ -6,6 +6,7 @@ import argparse
 from decimal import Decimal
 
 from abg.cli import client
+from abg.errors import ConfigError
 from abg.money import usd
 
 __all__ = ["add_budget", "amount", "seconds"]
@@ -21,9 +22,12 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     listing.set_defaults(run=list_budgets)
     raising = commands.add_parser("raise", help="let a session, or a named budget, spend more")
     client.add_where(raising)
-    whose = raising.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--session", metavar="NAME", help="the budget of this session")
-    whose.add_argument("--budget", metavar="NAME", help="the budget of this name, such as daily")
+    raising.add_argument("--session", metavar="NAME", help="the budget of this session")
+    raising.add_argument(
+        "--budget",
+        metavar="NAME",
+        help="the budget of this name, such as daily; with --session: its part for that session",
+    )
     by = raising.add_mutually_exclusive_group(required=True)
     by.add_argument("--by", type=amount, metavar="USD", help="so much more")
     by.add_argument("--to", type=amount, metavar="USD", help="this limit from now on")
@@ -52,6 +56,8 @@ def list_budgets(arguments: argparse.Namespace) -> int:
 
 def raise_budget(arguments: argparse.Namespace) -> int:
     """Raise a limit; calls that wait for it go on at once."""
+    if arguments.session is None and arguments.budget is None:
+        raise ConfigError("whose? Name --session NAME, or --budget NAME (see: abg budget list)")
     body: dict[str, object] = {}
     for key in ("session", "budget"):
         if getattr(arguments, key) is not None:
@@ -70,8 +76,8 @@ def raise_budget(arguments: argparse.Namespace) -> int:
 def _raised(arguments: argparse.Namespace, said: object) -> str:
     from abg.home.present import duration, money
 
-    name = arguments.session or arguments.budget
-    whose = f"session {name}" if arguments.session else f"budget {name}"
+    named = (("budget", arguments.budget), ("session", arguments.session))
+    whose = " of ".join(f"{what} {name}" for what, name in named if name)
     limit = said.get("limit_usd") if isinstance(said, dict) else None
     if limit is not None:
         change = f"may now spend {money(limit)}"

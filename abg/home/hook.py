@@ -14,7 +14,7 @@ from attrs import frozen
 
 from abg.console import printable
 from abg.home.present import many, money
-from abg.statusline import Standing
+from abg.statusline import Standing, raise_command
 
 __all__ = ["EVENTS", "Told", "answer", "down", "thresholds_of"]
 
@@ -115,27 +115,29 @@ def _advice(found: Standing) -> str:
 
 
 def _stopped(found: Standing) -> str:
-    name = quote(printable(found.name))
     if found.stopped == "ledger":
         return "[abg] The ledger cannot be written, so no call passes. See: abg doctor"
     if found.stopped == "blocked":
+        name = quote(printable(found.name))
         return f"[abg] This session is blocked. Let it go on with: abg unblock {name}"
-    daily = found.stopped == "daily"
-    spent, limit = (found.today, found.daily_limit) if daily else (found.spent, found.limit)
-    which = "Daily" if daily else "Session"
-    text = f"[abg] {which} budget exhausted: {money(spent)} >= {money(limit)}"
+    if found.stopped == "session":
+        text = f"Session budget exhausted: {money(found.spent)} >= {money(found.limit)}"
+    elif found.stopped == "daily":
+        text = f"Daily budget exhausted: {money(found.today)} >= {money(found.daily_limit)}"
+    else:
+        text = f"Budget {printable(found.stopped_by)} exhausted"
     if found.notional:
         text += " (notional: your plan is not charged by it)"
     if found.locked:
-        return f"{text}. Budgets are locked by the configuration"
-    whose = "--budget daily" if daily else f"--session {name}"
-    return f"{text}. Raise it with: abg budget raise {whose} --by 5"
+        return f"[abg] {text}. Budgets are locked by the configuration"
+    return f"[abg] {text}. Raise it with: {raise_command(found)}"
 
 
 def thresholds_of(status: Mapping[str, Any], name: str) -> tuple[Decimal, ...]:
     """The session's ``warn_at``, as the status tells it; 0.8 where it does not."""
     for budget in status.get("budgets") or ():
-        if budget.get("name") == "session" and budget.get("key") == name:
+        kind = budget.get("kind", budget.get("name"))
+        if kind == "session" and budget.get("key") == name:
             marks = budget.get("warn_at")
             if isinstance(marks, list) and marks:
                 return tuple(Decimal(m) for m in marks if isinstance(m, (int, Decimal)))

@@ -21,7 +21,7 @@ def status_text(status: Mapping[str, Any], url: str) -> str:
 def _lines(status: Mapping[str, Any], url: str) -> Iterator[str]:
     yield _headline(status, url)
     budgets = [b for b in status.get("budgets") or () if isinstance(b, Mapping)]
-    daily = next((b for b in budgets if b.get("name") == "daily"), None)
+    daily = next((b for b in budgets if _kind(b) == "daily"), None)
     today = money(status.get("today_total_usd", 0))
     yield f"today    {today}{_of(daily)}"
     yield from _problems(status)
@@ -31,7 +31,7 @@ def _lines(status: Mapping[str, Any], url: str) -> Iterator[str]:
         yield from columns(_session_rows(sessions, status, budgets))
     else:
         yield "no session has spent anything yet"
-    other = [b for b in budgets if b.get("name") not in ("daily", "session")]
+    other = [b for b in budgets if _kind(b) not in ("daily", "session")]
     if other:
         yield ""
         yield from columns(budget_rows(other))
@@ -77,7 +77,7 @@ def _session_rows(
     sessions: Mapping[str, Any], status: Mapping[str, Any], budgets: Sequence[Mapping[str, Any]]
 ) -> Iterator[Row]:
     info = status.get("session_info") or {}
-    limits = {b.get("key"): b for b in budgets if b.get("name") == "session"}
+    limits = {b.get("key"): b for b in budgets if _kind(b) == "session"}
     yield ("SESSION", "SPENT", "BUDGET", "", "REQUESTS", "BLOCKED", "AGENT")
     for name in sorted(sessions, key=lambda n: (-Decimal(sessions[n]), n)):
         about = info.get(name) or {}
@@ -115,3 +115,7 @@ def _of(budget: Mapping[str, Any] | None) -> str:
     text = f" of {money(limit)} ({share(Decimal(budget.get('spent_usd') or 0), limit)})"
     resets = budget.get("resets_at")
     return f"{text}, starts again at {resets}" if resets else text
+
+
+def _kind(budget: Mapping[str, Any]) -> Any:
+    return budget.get("kind", budget.get("name"))

@@ -153,6 +153,18 @@ def test_raise_a_named_budget_to(proxy, capsys):
     assert "budget daily may now spend $30.00" in said(capsys)
 
 
+def test_raise_a_budgets_part_for_one_session(proxy, capsys):
+    words = ["budget", "raise", "--budget", "runaway", "--session", "s", "--by", "1"]
+    assert main([*words, "--url", proxy.url]) == 0
+    assert {"budget": "runaway", "session": "s"}.items() <= proxy.posts[0][1].items()
+    assert "budget runaway of session s may now spend $1.00 more" in said(capsys)
+
+
+def test_raise_needs_to_know_whose(capsys):
+    assert main(["budget", "raise", "--by", "1"]) == 2
+    assert "abg budget list" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", [["--by", "0"], ["--by", "nan"], ["--by", "1", "--for", "1x"]])
 def test_wrong_amounts_and_times_are_usage_errors(words, capsys):
     assert main(["budget", "raise", "--session", "s", *words]) == 2

@@ -111,6 +111,11 @@ def test_without_any_cap_nothing_is_said():
             "Budgets are locked by the configuration",
         ),
         (
+            {"stopped": "budget", "stopped_by": "runaway"},
+            "[abg] Budget runaway exhausted. "
+            "Raise it with: abg budget raise --budget runaway --by 5",
+        ),
+        (
             {"stopped": "blocked"},
             "[abg] This session is blocked. Let it go on with: abg unblock 'my task'",
         ),

@@ -60,6 +60,19 @@ def test_the_states(more, tail):
     assert said(**more).endswith(tail)
 
 
+def test_another_budget_of_the_session_stops_it_too():
+    found = status()
+    runaway = {"name": "run away", "kind": "budget", "per": "session", "key": "default"}
+    found["budgets"].append(runaway | {"limit_usd": 1, "spent_usd": 1})
+    text = line(standing(found, "default"), colour=False)
+    assert text.endswith("STOPPED: abg budget raise --budget 'run away' --by 5")
+
+
+def test_the_rows_of_another_name_may_be_the_sessions_own():
+    found = status(own={"name": "bugfixes", "kind": "session", "limit_usd": 2, "spent_usd": 1})
+    assert line(standing(found, "default"), colour=False).startswith("abg $1.00/$2.00 session")
+
+
 @pytest.mark.parametrize(
     ("spent", "marks", "tone"),
     [("1", None, "32"), ("4", None, "33"), ("5", None, "31"), ("2.5", [0.5, 0.9], "33")],
