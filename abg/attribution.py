@@ -1,0 +1,294 @@
+"""Whose call it is: session, agent, sub-agent, thread, project, and who pays for it.
+
+First match wins for the session: the path's ``/s/<name>/``, the header ``x-abg-session-id``, the
+agent's own id, ``default``. All forms were seen on the real clients (Claude Code 2.1.197 and
+2.1.331, Codex 0.98 to 0.169; measured 2026-11-24). Names are made safe to stand in a log line, a
+ledger and a terminal. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from abg.call import Call, Headers, Session
+
+__all__ = ["DEFAULT_SESSION", "LONGEST_NAME", "agent_of", "identify", "safe_name"]
+
+DEFAULT_SESSION = "default"
+LONGEST_NAME = 128
+_KEPT = 111
+"""Characters kept of a name that is replaced: with ``~`` and 16 digits they make 128."""
+
+# Characters that Python calls printable and nobody sees (Unicode's Default_Ignorable_Code_Point,
+# and blanks that are letters or symbols by category).
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U0001d159\U000e0000-\U000e0fff]"
+)
+
+
+def safe_name(name: str) -> str:
+    """A name as abg keeps and shows it: visible, at most 128 characters.
+
+    Any other name becomes its first 111 visible characters, ``~``, and 16 hex digits of the whole
+    name's SHA-256, so that no two such names merge. A safe name stays as it is. White space
+    around a name is not seen either.
+    """
+    if len(name) <= LONGEST_NAME and name.isprintable():
+        if name.isascii():
+            if name[:1] != " " and name[-1:] != " ":
+                return name
+        elif name.strip() == name and not _UNSEEN.search(name):
+            return name
+    visible = _UNSEEN.sub("", "".join(c for c in name if c.isprintable())).strip()
+    # A lone surrogate, as JavaScript writes for half an emoji, has its own bytes here.
+    digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{visible[:_KEPT]}~{digest[:16]}"
+
+
+_NAMES = (
+    "x-abg-session-id",
+    "x-abg-project",
+    "authorization",
+    "x-api-key",
+    "user-agent",
+    "originator",
+    "chatgpt-account-id",
+    "x-claude-code-session-id",
+    "x-claude-code-agent-id",
+    "x-claude-code-parent-agent-id",
+    "x-claude-code-agent-type",
+    "x-claude-code-request-class",
+    "session-id",
+    "session_id",
+    "thread-id",
+    "x-codex-parent-thread-id",
+    "x-openai-subagent",
+    "x-codex-turn-metadata",
+)
+_KNOWN = {name.encode(): name for name in _NAMES}
+_REMEMBERED = 4096
+
+
+class _Interest(dict[bytes, "str | None"]):
+    """Which fields say something here, by their names as spelt."""
+
+    def __missing__(self, name: bytes) -> str | None:
+        found = _KNOWN.get(name.lower())
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[name] = found
+        return found
+
+
+_INTEREST = _Interest()
+
+
+def identify(
+    route_session: str | None, headers: Headers, call: Call | None, upstream: str | None = None
+) -> Session:
+    """Who asks.
+
+    Args:
+        route_session: the name from the path, decoded.
+        call: what the body says; None for a call whose body is not read.
+        upstream: where the call goes; it tells who is charged. None: judged by the dialect.
+    """
+    interest = _INTEREST
+    said: dict[str | None, bytes] = {}
+    for name, value in headers:
+        what = interest[name]
+        # The first of several counts.
+        if what is not None and what not in said:
+            said[what] = value
+    get = said.get
+    turn = get("x-codex-turn-metadata")
+    metadata = _NOTHING if turn is None else _turn_metadata(turn)
+    claude = get("x-claude-code-session-id")
+
+    thread = _first(get("x-claude-code-agent-id"), get("thread-id"))
+    hint = thread_hint = None
+    if call is not None:
+        hint, thread_hint = call.session_hint, call.thread_hint
+    if thread is None:
+        thread = metadata.thread_id or (safe_name(thread_hint) if thread_hint else None)
+
+    source = "agent"
+    if route_session:
+        session, source = safe_name(route_session), "path"
+    elif own := get("x-abg-session-id"):
+        session, source = _text(own), "header"
+    elif own := claude or get("session-id") or get("session_id"):
+        session = _text(own)
+    elif hint and thread_hint:
+        # Codex's client_metadata names both; it comes before the turn's metadata, and a
+        # prompt_cache_key alone after it.
+        session = safe_name(hint)
+    elif metadata.session_id:
+        session = metadata.session_id
+    elif hint:
+        session = safe_name(hint)
+    else:
+        session, source = DEFAULT_SESSION, "default"
+
+    kind = get("x-claude-code-agent-type") or get("x-openai-subagent")
+    agent_id = get("x-claude-code-agent-id")
+    klass = get("x-claude-code-request-class")
+    return Session(
+        id=session,
+        source=source,
+        agent=_agent(get("user-agent"), get("originator"), claude, turn),
+        subagent=_first(kind, agent_id),
+        thread=thread,
+        parent=_first(get("x-claude-code-parent-agent-id"), get("x-codex-parent-thread-id"))
+        or metadata.parent_thread_id,
+        project=_first(get("x-abg-project")),
+        auth=_auth(said, call, upstream),
+        request_class=_text(klass) if klass else metadata.request_class,
+    )
+
+
+def _first(*values: bytes | None) -> str | None:
+    for value in values:
+        if value:
+            return _text(value)
+    return None
+
+
+def _text(value: bytes) -> str:
+    # A field may have 64 kB: only usual ones are remembered.
+    return _remembered_text(value) if len(value) <= 256 else _plain_text(value)
+
+
+def _plain_text(value: bytes) -> str:
+    # surrogateescape: bytes that are no UTF-8 stay apart from each other, and are never shown.
+    return safe_name(value.decode("utf-8", "surrogateescape"))
+
+
+_remembered_text = lru_cache(4096)(_plain_text)
+
+
+# -- who pays ---------------------------------------------------------------------------------
+
+
+def _auth(said: dict[str | None, bytes], call: Call | None, upstream: str | None) -> str:
+    """``subscription`` only where nothing but the plan can be charged: budgets may ignore it."""
+    bearer, key = said.get("authorization"), said.get("x-api-key")
+    if bearer is None:
+        return "none" if key is None else "api_key"
+    token = bearer[7:].lstrip().lower() if bearer[:7].lower() == b"bearer " else b""
+    if upstream is None:
+        anthropic = call is None or call.dialect.startswith("anthropic")
+        upstream = "anthropic" if anthropic else "chatgpt"
+    if key is not None or token.startswith(b"abg_"):
+        return "api_key"
+    if upstream == "anthropic":
+        return "subscription" if token.startswith(b"sk-ant-oat") else "api_key"
+    if upstream == "chatgpt" and "chatgpt-account-id" in said and not token.startswith(b"sk-"):
+        return "subscription"
+    return "api_key"
+
+
+# -- which agent ------------------------------------------------------------------------------
+
+_PRODUCT = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~@-]{1,64}")
+_AGENTS = (
+    # (how a user agent or originator begins, the agent's name); the first that fits counts.
+    ("claude-cli", "claude-code"),
+    ("claude-code", "claude-code"),
+    ("codex", "codex"),
+    ("aider", "aider"),
+    ("litellm", "litellm"),
+    ("opencode", "opencode"),
+    ("cline", "cline"),
+    ("roo-code", "roo-code"),
+    ("roocode", "roo-code"),
+    ("geminicli", "gemini-cli"),
+    ("gemini-cli", "gemini-cli"),
+    ("python-requests", "python-requests"),
+)
+_SDKS = {
+    # Official SDKs call themselves Vendor/Language, and the asynchronous ones AsyncVendor.
+    "anthropic/python": "anthropic-python",
+    "asyncanthropic/python": "anthropic-python",
+    "anthropic/js": "anthropic-js",
+    "openai/python": "openai-python",
+    "asyncopenai/python": "openai-python",
+    "openai/js": "openai-js",
+}
+
+
+def agent_of(user_agent: bytes, originator: bytes = b"") -> str:
+    """The agent's name by what it calls itself; ``unknown`` if it does not.
+
+    An agent without a name here is called by its first product, in lower case.
+    """
+    for said in (originator, user_agent):
+        word = said[:128].decode("latin-1").lower()
+        for start, name in _AGENTS:
+            if word.startswith(start):
+                return name
+    word = user_agent[:128].decode("latin-1").lower().partition(" ")[0]
+    if word in _SDKS:
+        return _SDKS[word]
+    product = _PRODUCT.match(user_agent)
+    return product[0].decode("ascii").lower() if product else "unknown"
+
+
+_remembered_agent = lru_cache(1024)(agent_of)
+
+
+def _agent(
+    user_agent: bytes | None, originator: bytes | None, claude: bytes | None, turn: bytes | None
+) -> str:
+    if claude is not None:
+        return "claude-code"
+    if turn is not None:
+        return "codex"
+    return _remembered_agent((user_agent or b"")[:128], (originator or b"")[:128])
+
+
+# -- Codex's turn metadata --------------------------------------------------------------------
+
+
+class _Turn(msgspec.Struct):
+    session_id: Any = None
+    thread_id: Any = None
+    parent_thread_id: Any = None
+    request_kind: Any = None
+    thread_source: Any = None
+
+
+class _Said(msgspec.Struct, frozen=True):
+    session_id: str | None = None
+    thread_id: str | None = None
+    parent_thread_id: str | None = None
+    request_class: str | None = None
+
+
+_NOTHING = _Said()
+_decode = msgspec.json.Decoder(_Turn).decode
+
+
+def _turn_metadata(value: bytes) -> _Said:
+    """What ``x-codex-turn-metadata`` says; anything unreadable says nothing."""
+    try:
+        turn = _decode(value)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return _NOTHING
+    title = turn.thread_source == "thread_title"
+    return _Said(
+        _word(turn.session_id),
+        _word(turn.thread_id),
+        _word(turn.parent_thread_id),
+        "title" if title else _word(turn.request_kind),
+    )
+
+
+def _word(value: Any) -> str | None:
+    return safe_name(value) if isinstance(value, str) and value else None
