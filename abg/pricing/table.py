@@ -1,0 +1,340 @@
+"""The price table: from a model's name, a reading and a moment to an exact cost.
+
+A table is immutable; the package's own is data in ``abg/prices.json``, and a user's ``prices:``
+make another one of it. Costing a call is a few dictionary look-ups and one product for each kind
+of token, in exact decimals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from attrs import field, frozen
+
+from abg.call import Call
+from abg.errors import ConfigError
+from abg.money import ZERO
+from abg.names import bare, family_of, find, words_of
+from abg.pricing.billing import cost_of, lines_of
+from abg.pricing.cost import Cost, CostLine
+from abg.pricing.rates import KINDS, ONE, PRECISE, Unlisted
+from abg.pricing.rows import VENDORS, Model, Row, parse_model
+from abg.pricing.tiers import Band, band_for, bands_of
+from abg.usage import Reading
+
+__all__ = ["Match", "PriceTable", "Typical"]
+
+MOST_NAMES = 4096
+"""Resolved names that are kept; requests can bring any number of them."""
+
+
+@frozen
+class Match:
+    """Which prices a model's name means."""
+
+    name: str
+    """Canonical: as the table writes it; an unknown name in its barest form."""
+    how: str
+    """``name``, ``alias``, ``spelling``, ``snapshot``, or for an unknown one ``family``,
+    ``vendor`` or ``unknown_model`` (the user's own price for such)."""
+    price: str
+    """``table``, ``user`` or ``assumed``."""
+    models: tuple[Model, ...]
+    """The model; for an unknown one all candidates, the generally dearest first: each usage is
+    charged at the dearest of them."""
+    stem: str = ""
+    """What an unknown name shares with its family."""
+    blocked: bool = False
+    """The user lets no unknown model pass (``unknown_model: block``)."""
+
+    @property
+    def priced_as(self) -> str:
+        """The name of the row whose prices count in general."""
+        return self.models[0].name
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The price rows of that model, oldest first."""
+        return self.models[0].rows
+
+
+@frozen
+class Typical:
+    """The plain rates of a model, for estimates: standard tier, lowest band; USD per million."""
+
+    input: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+    """At the lifetime that the vendor takes by default."""
+    output: Decimal
+    context_window: int | None
+    max_output_tokens: int | None
+    web_search_usd: Decimal
+
+
+@frozen(eq=False)
+class PriceTable:
+    """Prices by model; see ``parse``, ``builtin`` and ``with_overrides`` for how to get one."""
+
+    models: Mapping[str, Model]
+    as_of: str = ""
+    unknown_model: str = "dearest"
+    """``dearest`` or ``block``."""
+    unknown_price: Model | None = None
+    """The user's own price for every unknown model."""
+    _known: Mapping[str, str] = field(init=False, repr=False)
+    _unlisted: Mapping[str, Unlisted] = field(init=False, repr=False)
+    _matches: dict[tuple[str, str | None], Match] = field(init=False, repr=False, factory=dict)
+    _bands: dict[tuple[Row, str], tuple[Band, ...]] = field(init=False, repr=False, factory=dict)
+
+    @_known.default
+    def _index(self) -> Mapping[str, str]:
+        known: dict[str, str] = {}
+        for model in self.models.values():
+            for alias in model.aliases:
+                known[alias.lower()] = model.name
+        for name in self.models:
+            known[name.lower()] = name
+        return known
+
+    @_unlisted.default
+    def _dearest_listed(self) -> Mapping[str, Unlisted]:
+        return {vendor: _unlisted_of(self.models.values(), vendor) for vendor in VENDORS}
+
+    # -- where tables come from ----------------------------------------------------------------
+
+    @classmethod
+    def parse(cls, data: bytes) -> PriceTable:
+        """A table from the bytes of a price file.
+
+        Raises:
+            ConfigError: not such a file, or a wrong row; the text says which and why.
+        """
+        try:
+            content = msgspec.json.decode(data)
+        except msgspec.DecodeError as error:
+            raise ConfigError(f"price file: {error}") from None
+        models = content.get("models") if isinstance(content, dict) else None
+        if not isinstance(models, dict) or not models:
+            raise ConfigError("price file: has no table `models`")
+        parsed = {
+            name: parse_model(name, block, f"models: {name}") for name, block in models.items()
+        }
+        _check_aliases(parsed)
+        return cls(parsed, as_of=str(content.get("as_of", "")))
+
+    @classmethod
+    def builtin(cls) -> PriceTable:
+        """The table that comes with the package; read once."""
+        return _builtin()
+
+    def with_overrides(
+        self,
+        rows: Mapping[str, Any] | None = None,
+        unknown_model: str | Mapping[str, Any] = "dearest",
+    ) -> PriceTable:
+        """This table with a user's own rows, which win over those of the same name.
+
+        Args:
+            rows: by model name; see ``docs/money.md`` for the keys.
+            unknown_model: ``dearest``, ``block`` or a price row.
+
+        Raises:
+            ConfigError: with the row, the key, what is wrong and the nearest right one.
+        """
+        models = dict(self.models)
+        for name, block in (rows or {}).items():
+            where = f"prices: {name}"
+            known = models.get(name) or models.get(self._known.get(str(name).lower(), ""))
+            model = parse_model(name, block, where, origin="user", known=known)
+            if known is not None and known.name != name:
+                # A row for what was an alias: it takes that one name, and no other.
+                model = Model(name, model.rows, (), "user")
+            models[name] = model
+        if isinstance(unknown_model, Mapping):
+            price = parse_model("unknown_model", unknown_model, "unknown_model", origin="user")
+            return PriceTable(models, self.as_of, "dearest", price)
+        if unknown_model not in ("dearest", "block"):
+            raise ConfigError(
+                f"unknown_model: must be dearest, block or a price row, not {unknown_model!r}"
+            )
+        return PriceTable(models, self.as_of, unknown_model)
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def resolve(self, vendor: str, model: str) -> Match:
+        """The prices that a name means; an unknown name gets the dearest it could be."""
+        key = (vendor, model)
+        try:
+            match = self._matches.get(key)
+        except TypeError:
+            return self.resolve(str(vendor), "")
+        if match is None:
+            if len(self._matches) >= MOST_NAMES:
+                self._matches.clear()
+            match = self._matches[key] = self._resolve(vendor, model)
+        return match
+
+    def _resolve(self, vendor: str, model: str) -> Match:
+        if not isinstance(model, str):
+            model = ""
+        model = model[:500]
+        found = find(model, self._known)
+        if found is not None:
+            known = self.models[found.name]
+            return Match(known.name, found.how, known.origin, (known,))
+        name = bare(model)
+        blocked = self.unknown_model == "block"
+        if self.unknown_price is not None:
+            return Match(name, "unknown_model", "assumed", (self.unknown_price,))
+        own = words_of(name)
+        same = {m.name.lower(): m for m in self.models.values() if m.vendor == vendor}
+        family = family_of(name, same)
+        if family is not None:
+            members = [same[member] for member in family.names]
+            return Match(
+                name, "family", "assumed", self._dearest_first(members), family.stem, blocked
+            )
+        members = [m for n, m in same.items() if words_of(n) <= own] or list(self.models.values())
+        return Match(name, "vendor", "assumed", self._dearest_first(members), "", blocked)
+
+    def _dearest_first(self, members: list[Model]) -> tuple[Model, ...]:
+        """The members that can be the dearest of all for some usage, by general dearness."""
+        ranked = sorted(members, key=self._dearness, reverse=True)
+        front: list[Model] = []
+        for model in ranked:
+            if not any(self._never_dearer(model, other) for other in front):
+                front.append(model)
+        return tuple(front)
+
+    def _dearness(self, model: Model) -> tuple[Decimal, Decimal]:
+        rates = [self.bands(row, "standard")[0].rates for row in model.rows]
+        return max((PRECISE.add(r.input, r.output), r.output) for r in rates)
+
+    def _never_dearer(self, model: Model, other: Model) -> bool:
+        """Whether ``other`` costs at least as much for every usage, tier, band and day."""
+        if len(model.rows) > 1 or len(other.rows) > 1:
+            return False
+        mine, its = model.rows[0], other.rows[0]
+        if any(its.multipliers.get(k, ONE) < m for k, m in mine.multipliers.items()):
+            return False
+        if (mine.web_search_usd or ZERO) > (its.web_search_usd or ZERO):
+            return False
+        for tier in {tier for tier, _ in (*mine.rates, *its.rates)}:
+            ours, theirs = self.bands(mine, tier), self.bands(its, tier)
+            for above in {band.above for band in (*ours, *theirs)}:
+                low, high = band_for(ours, above + 1).rates, band_for(theirs, above + 1).rates
+                if any(low.of(kind) > high.of(kind) for kind in KINDS):
+                    return False
+        return True
+
+    # -- amounts -------------------------------------------------------------------------------
+
+    def cost(
+        self, vendor: str, reading: Reading, call: Call, at: datetime, *, subscription: bool = False
+    ) -> Cost:
+        """What the vendor charges for a response. Never raises, whatever the reading holds.
+
+        Args:
+            at: the moment of admission, timezone-aware: it decides the price's day.
+            subscription: a plan pays, and the vendor's word for the tier means nothing (OpenAI).
+        """
+        return cost_of(self, vendor, reading, call, at, subscription=subscription)
+
+    def explain(
+        self, vendor: str, reading: Reading, call: Call, at: datetime, *, subscription: bool = False
+    ) -> tuple[CostLine, ...]:
+        """The same, product by product; the sum of the lines is the cost."""
+        return lines_of(self, vendor, reading, call, at, subscription=subscription)
+
+    def typical(self, vendor: str, model: str, at: datetime) -> Typical:
+        """The plain rates of a model, for estimates."""
+        row = self.resolve(vendor, model).models[0].at(at)
+        rates = self.bands(row, "standard")[0].rates
+        write = rates.cache_write_5m if row.vendor == "anthropic" else rates.cache_write_30m
+        return Typical(
+            input=rates.input,
+            cache_read=rates.cache_read,
+            cache_write=write,
+            output=rates.output,
+            context_window=row.context_window,
+            max_output_tokens=row.max_output_tokens,
+            web_search_usd=self.web_search_usd(row)[0],
+        )
+
+    def bands(self, row: Row, tier: str) -> tuple[Band, ...]:
+        """The bands of a row in a tier, lowest first."""
+        bands = self._bands.get((row, tier))
+        if bands is None:
+            bands = self._bands[row, tier] = bands_of(row, tier, self._unlisted[row.vendor])
+        return bands
+
+    def web_search_usd(self, row: Row) -> tuple[Decimal, bool]:
+        """USD for one search, and whether it is the dearest known one for want of the row's own."""
+        if row.web_search_usd is not None:
+            return row.web_search_usd, False
+        return self._unlisted[row.vendor].web_search_usd, row.vendor != "anthropic"
+
+    def multiplier(self, row: Row, kind: str) -> tuple[Decimal, bool]:
+        """``fast`` or ``us`` of a row, and whether it is the dearest known for want of its own."""
+        own = row.multipliers.get(kind)
+        if own is not None:
+            return own, False
+        if kind == "fast":
+            return self._unlisted[row.vendor].fast, True
+        # A model that lists no region is served at one price wherever it runs.
+        return (max(row.multipliers.get("us", ONE), ONE), False)
+
+    def image_match(self, vendor: str) -> Match:
+        """The prices for image tokens whose model nobody named: all image models."""
+        match = self._matches.get((vendor, None))
+        if match is None:
+            members = [m for m in self.models.values() if m.rows[0].kind == "images"]
+            members = members or list(self.models.values())
+            models = self._dearest_first(members)
+            match = self._matches[vendor, None] = Match("image", "vendor", "assumed", models)
+        return match
+
+
+def _unlisted_of(models: Iterable[Model], vendor: str) -> Unlisted:
+    rows = [row for model in models if model.vendor == vendor for row in model.rows]
+    listed = [rates for row in rows for rates in row.rates.values()]
+    multiples = [
+        PRECISE.divide(rates[kind], row.rates["standard", above][kind])
+        for row in rows
+        for (tier, above), rates in row.rates.items()
+        if tier == "ultrafast" and ("standard", above) in row.rates
+        for kind in ("input", "output")
+        if row.rates["standard", above][kind]
+    ]
+    return Unlisted(
+        audio_input=max((r.get("audio_input", ZERO) for r in listed), default=ZERO),
+        audio_output=max((r.get("audio_output", ZERO) for r in listed), default=ZERO),
+        image_output=max((r.get("image_output", ZERO) for r in listed), default=ZERO),
+        web_search_usd=max((row.web_search_usd or ZERO for row in rows), default=ZERO),
+        fast=max((row.multipliers.get("fast", ONE) for row in rows), default=ONE),
+        geo=max((row.multipliers.get("us", ONE) for row in rows), default=ONE),
+        ultrafast=max(multiples, default=ONE),
+    )
+
+
+def _check_aliases(models: Mapping[str, Model]) -> None:
+    owner = {name.lower(): name for name in models}
+    if len(owner) != len(models):
+        raise ConfigError("price file: two models differ in nothing but case")
+    for model in models.values():
+        for alias in model.aliases:
+            other = owner.setdefault(alias.lower(), model.name)
+            if other != model.name:
+                raise ConfigError(f"models: {model.name}: the alias {alias} is taken by {other}")
+
+
+@lru_cache(maxsize=1)
+def _builtin() -> PriceTable:
+    return PriceTable.parse(files("abg").joinpath("prices.json").read_bytes())
