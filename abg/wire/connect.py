@@ -20,13 +20,14 @@ from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
-    wrapClientTLS,
 )
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from abg.errors import ConfigError
 from abg.wire.tunnel import Proxies, TunnelEndpoint, TunnelRefused
 
 __all__ = ["Connector", "Origin", "Roots", "why_not_connected", "why_not_encrypted"]
@@ -73,10 +74,21 @@ class Roots:
 
     OpenSSL honours ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself. On macOS and Windows its
     wheels find none of the machine's, so certifi's are taken.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds no certificate.
     """
 
     def __init__(self, ca_file: str | None) -> None:
         self.ca_file = ca_file
+        if ca_file is not None:
+            try:
+                SSL.Context(SSL.TLS_METHOD).load_verify_locations(ca_file)
+            except SSL.Error as problem:
+                raise ConfigError(
+                    f"ca_file {ca_file} cannot be used: {_reason(problem)}; "
+                    "it must be a file of certificates in PEM form"
+                ) from None
 
     def _addCACertsToContext(self, context: SSL.Context) -> None:
         context.set_default_verify_paths()
@@ -86,6 +98,23 @@ class Roots:
             context.load_verify_locations(certifi.where())
         if self.ca_file is not None:
             context.load_verify_locations(self.ca_file)
+
+
+class WatchedTLS(BufferingTLSTransport):
+    """TLS under a ``VendorConnection``, which it tells of a vendor that closes it in order.
+
+    The record that says so came with the acknowledgements of its moment; when the connection is
+    lost at last, others have come (``abg.wire.tcpstate``).
+    """
+
+    def dataReceived(self, data: bytes) -> None:
+        connection: Any = self.wrappedProtocol
+        untouched = connection.untouched()
+        super().dataReceived(data)
+        if untouched:
+            tls = self.getHandle()
+            if tls is not None and tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+                connection.closed_untouched()
 
 
 class Connector:
@@ -108,7 +137,10 @@ class Connector:
             options = self._options.get(host)
             if options is None:
                 options = self._options[host] = optionsForClientTLS(host, trustRoot=self._trust)
-            return wrapClientTLS(options, endpoint, clock=self._reactor).connect(factory)
+            wrapper = TLSMemoryBIOFactory(options, True, factory, clock=self._reactor)
+            wrapper.protocol = WatchedTLS
+            connected: Deferred[Any] = endpoint.connect(wrapper)
+            return connected.addCallback(lambda protocol: protocol.wrappedProtocol)
         except Exception:
             failed: Deferred[Any] = Deferred()
             failed.errback(Failure())

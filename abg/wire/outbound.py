@@ -59,7 +59,7 @@ class Pool:
         self.now = 0
         self.connector = Connector(reactor, ca_file, trust_root, proxies)
         self._places: dict[str, tuple[Origin, list[VendorConnection]]] = {}
-        self._connections: set[VendorConnection] = set()
+        self.connections: set[VendorConnection] = set()
         self._sweeping: IDelayedCall | None = None
         self._closed = False
 
@@ -117,7 +117,7 @@ class Pool:
     def close(self) -> None:
         """Close the idle connections and keep none from now on."""
         self._closed = True
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             if connection.call is None:
                 connection.close()
 
@@ -125,7 +125,7 @@ class Pool:
 
     def joined(self, connection: VendorConnection) -> None:
         """A connection was made."""
-        self._connections.add(connection)
+        self.connections.add(connection)
         if self._sweeping is None:
             self._sweeping = self.reactor.callLater(1.0, self._sweep)
 
@@ -140,11 +140,11 @@ class Pool:
 
     def left(self, connection: VendorConnection) -> None:
         """A connection was lost."""
-        self._connections.discard(connection)
+        self.connections.discard(connection)
         idle = self._places[connection.origin.name][1]
         if connection in idle:
             idle.remove(connection)
-        if not self._connections and self._sweeping is not None:
+        if not self.connections and self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None
 
@@ -152,7 +152,7 @@ class Pool:
         """Once a second: who has been silent, idle, or closing for too long?"""
         self._sweeping = self.reactor.callLater(1.0, self._sweep)
         self.now += 1
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             age = self.now - connection.since
             call = connection.call
             if call is not None:

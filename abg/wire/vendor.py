@@ -79,7 +79,7 @@ class VendorConnection(Protocol):
         if self._tcp is not None:
             self._tcp.setTcpNoDelay(True)
             self._tcp.setTcpKeepAlive(True)
-            before_loss(self._tcp, self._last_look)
+            before_loss(self._tcp, self._closed)
         self.pool.joined(self)
         if not self.origin.tls:
             self.handshakeCompleted()
@@ -90,11 +90,20 @@ class VendorConnection(Protocol):
         if call is not None:
             call.connected(self)
 
-    def _last_look(self) -> None:
-        """The socket is about to be closed: what had the vendor received by then?"""
-        if self._reused and not self._heard and self._tcp is not None:
-            acked = acknowledged_bytes(self._tcp)
-            self._untouched = acked is not None and acked == self._acked
+    def untouched(self) -> bool:
+        """A call waits for its answer, and the vendor has acknowledged no byte of it."""
+        if self._acked is None or self._heard or self._tcp is None:
+            return False
+        return acknowledged_bytes(self._tcp) == self._acked
+
+    def closed_untouched(self) -> None:
+        """The vendor closed when nothing of the call had reached it."""
+        self._untouched = True
+
+    def _closed(self) -> None:
+        """The vendor has closed; the socket is still there."""
+        if self.untouched():
+            self._untouched = True
 
     def dataReceived(self, data: bytes) -> None:
         call = self.call
@@ -193,8 +202,7 @@ class VendorConnection(Protocol):
         self._heard = False
         self._reused = reused
         self._untouched = False
-        if reused and self._tcp is not None:
-            self._acked = acknowledged_bytes(self._tcp)
+        self._acked = acknowledged_bytes(self._tcp) if reused and self._tcp is not None else None
         if body is not None and len(body) < _SLICE // 2:
             transport.write(head + body if body else head)
             return

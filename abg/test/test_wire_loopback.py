@@ -1,0 +1,579 @@
+"""What only real sockets show: one write for an answer, TLS, half-closed ends, stale connections.
+
+Everything is on 127.0.0.1; each test ends within seconds.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from abg.errors import ConfigError
+from abg.test.certificates import Authority
+from abg.test.doors import Application, Seen, whole
+from abg.test.test_outbound import OK, Listener
+from abg.wire.inbound import FastLaneFactory
+from abg.wire.outbound import Pool
+from abg.wire.outlet import Outlet
+from abg.wire.site import ExchangeResource, GuardSite
+from abg.wire.tunnel import Proxies
+
+reactor: Any = global_reactor
+GET = b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+def folder_for(test: TestCase) -> Path:
+    """A folder that goes with the test."""
+    folder = tempfile.mkdtemp()
+    test.addCleanup(shutil.rmtree, folder)
+    return Path(folder)
+
+
+class Served(TestCase):
+    """A port with the fast lane, and blocking clients in threads."""
+
+    timeout = 20
+
+    def setUp(self) -> None:
+        self.application = Application()
+        site = GuardSite(
+            ExchangeResource(self.application, reactor), self.application, reactor=reactor
+        )
+        self.factory = FastLaneFactory(self.application, site, reactor=reactor)
+
+    def listen(self, description: str = "tcp:0:interface=127.0.0.1") -> Deferred[int]:
+        def listening(port: Any) -> int:
+            self.addCleanup(port.stopListening)
+            number: int = port.getHost().port
+            return number
+
+        return serverFromString(reactor, description).listen(self.factory).addCallback(listening)
+
+    def tearDown(self) -> Any:
+        drained = self.factory.drain()
+        self.factory.abort()
+        return drained
+
+
+class Sockets(Served):
+    async def test_an_answer_is_one_write_at_once(self) -> None:
+        self.application.when["end"] = whole
+        port = await self.listen()
+        sends: list[bytes] = []
+        send = Outlet.send
+
+        def noted(outlet: Outlet, data: bytes) -> None:
+            sends.append(data)
+            send(outlet, data)
+            assert outlet.direct is not None
+            # All of it is with the kernel: nothing waits for a turn of the reactor.
+            assert outlet.direct not in reactor.getWriters()
+
+        self.patch(Outlet, "send", noted)
+        got = await deferToThread(talk, port, GET, 1)
+        self.assertIn(b"\r\n\r\nhello", got)
+        self.assertEqual(len(sends), 1)
+
+    async def test_a_slow_reader_gets_every_byte(self) -> None:
+        body = bytes(range(256)) * 16_000
+
+        def answer(seen: Seen) -> None:
+            seen.exchange.respond(200, b"OK", [(b"Content-Length", b"%d" % len(body))])
+            for at in range(0, len(body), 50_000):
+                seen.exchange.write(body[at : at + 50_000])
+                seen.exchange.flush()
+            seen.exchange.finish()
+
+        self.application.when["end"] = answer
+        port = await self.listen()
+        got = await deferToThread(talk, port, GET + GET, 2, pause=0.3)
+        for answer_body in (got.split(b"\r\n\r\n", 1)[1][: len(body)], got[-len(body) :]):
+            self.assertTrue(answer_body == body)
+
+    async def test_who_is_refused_while_sending_reads_the_refusal(self) -> None:
+        for start in (
+            b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 20000000\r\n\r\n",
+            b"POST /v1/messages HTTP/1.0\r\nContent-Length: 20000000\r\n\r\n",
+            b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        ):
+            self.application.when["begin"] = lambda seen: whole(seen, b"too large", 413)
+            port = await self.listen()
+            got = await deferToThread(send_all_then_read, port, start, 20_000_000)
+            self.assertRegex(got, rb"^HTTP/1.[01] (413|400) ")
+            self.assertIn(b"Connection: close", got)
+
+    async def test_who_leaves_is_gone(self) -> None:
+        gone: Deferred[None] = Deferred()
+
+        def begin(seen: Seen) -> None:
+            seen.exchange.respond(200, b"OK", [])
+            seen.exchange.flush()
+
+        self.application.when["end"] = begin
+        self.application.when["gone"] = lambda seen: gone.callback(None)
+        port = await self.listen()
+        await deferToThread(connect_and_leave, port, GET)
+        await gone
+        self.assertEqual(self.application.seen[0].events, ["end", "gone"])
+
+    async def test_the_lane_hands_over_and_takes_back(self) -> None:
+        self.application.when["end"] = lambda seen: whole(seen, seen.exchange.target)
+        port = await self.listen()
+        own = GET.replace(b"/v1/models", b"/abg/status")
+        got = await deferToThread(talk, port, GET + GET + own + GET + own + GET, 6)
+        self.assertEqual(got.count(b"/v1/models"), 4)
+        self.assertEqual(got.count(b"/abg/status"), 2)
+
+    async def test_tls_never_sends_in_clear(self) -> None:
+        authority = Authority(folder_for(self))
+        certificate = authority.issue("127.0.0.1")
+        secret = b"the answer's secret"
+
+        def answer(seen: Seen) -> None:
+            seen.exchange.respond(200, b"OK", [])
+            for _ in range(5):
+                seen.exchange.write(secret)
+                seen.exchange.flush()
+            seen.exchange.finish()
+
+        self.application.when["end"] = answer
+        port = await self.listen(
+            f"ssl:0:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}"
+        )
+        own = GET.replace(b"/v1/models", b"/abg/status")
+        refused = GET.replace(b"Host", b"Ho st")
+        for requests in (GET + GET, GET + own + GET, refused):
+            raw, clear = await deferToThread(talk_tls, port, requests, str(authority.file))
+            self.assertIn(b"HTTP/1.1 ", clear)
+            if requests is not refused:
+                self.assertIn(secret, clear)
+            self.assertNotIn(b"HTTP/1.", raw)
+            self.assertNotIn(secret, raw)
+
+    async def test_draining_waits_for_the_last_byte(self) -> None:
+        body = b"x" * 3_000_000
+        self.application.when["end"] = lambda seen: whole(seen, body)
+        port = await self.listen()
+        reading = deferToThread(talk, port, GET, 1, pause=0.5)
+        while not self.application.seen:
+            await deferLater(reactor, 0.01)
+        await self.factory.drain()
+        got = await reading
+        self.assertTrue(got.endswith(body))
+
+
+def talk(port: int, requests: bytes, answers: int, pause: float = 0.0) -> bytes:
+    """Send, and read until that many answers and their bodies have come."""
+    import time
+
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(requests)
+        time.sleep(pause)
+        got = b""
+        while not _has(got, answers):
+            data = client.recv(1 << 20)
+            if not data:
+                break
+            got += data
+        return got
+
+
+def _has(got: bytes, answers: int) -> bool:
+    for _ in range(answers):
+        head, blank, got = got.partition(b"\r\n\r\n")
+        if not blank:
+            return False
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        if len(got) < length:
+            return False
+        got = got[length:]
+    return True
+
+
+def send_all_then_read(port: int, start: bytes, size: int) -> bytes:
+    """What a simple client does: it reads nothing before it has sent everything."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(start)
+        piece = b"x" * 100_000
+        for _ in range(size // len(piece)):
+            client.sendall(piece)
+        got = b""
+        while data := client.recv(65536):
+            got += data
+        return got
+
+
+def connect_and_leave(port: int, request: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(request)
+        client.recv(10)
+
+
+def talk_tls(port: int, requests: bytes, ca_file: str) -> tuple[bytes, bytes]:
+    """Speak TLS by hand; what came over the socket, and what it said."""
+    context = ssl.create_default_context(cafile=ca_file)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    raw = clear = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.settimeout(0.5)
+
+        def more() -> bool:
+            nonlocal raw
+            client.sendall(outgoing.read())
+            try:
+                data = client.recv(65536)
+            except TimeoutError:
+                return False
+            raw += data
+            incoming.write(data)
+            return bool(data)
+
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                assert more()
+        tls.write(requests)
+        while True:
+            try:
+                data = tls.read(65536)
+            except ssl.SSLWantReadError:
+                if not more():
+                    break
+            except ssl.SSLZeroReturnError:
+                break
+            else:
+                if not data:
+                    break
+                clear += data
+        return raw, clear
+
+
+class VendorProtocol(Protocol):
+    """A vendor that answers what its factory says."""
+
+    factory: FakeVendor
+
+    def connectionMade(self) -> None:
+        self.factory.connections.append(self)
+        self.open = True
+        transport: Any = self.transport
+        transport.setTcpNoDelay(True)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.factory.requests.append(data)
+        self.factory.asked(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.open = False
+
+
+class FakeVendor(Factory):
+    protocol = VendorProtocol
+    noisy = False
+
+    def __init__(self) -> None:
+        self.connections: list[Any] = []
+        self.requests: list[bytes] = []
+        self.asked: Any = lambda connection: connection.transport.write(OK)
+
+
+class Vendors(TestCase):
+    timeout = 20
+
+    async def listen(self, description: str = "tcp:0:interface=127.0.0.1") -> int:
+        self.vendor = FakeVendor()
+        port: Any = await serverFromString(reactor, description).listen(self.vendor)
+        self.addCleanup(self.stop, port)
+        number: int = port.getHost().port
+        return number
+
+    async def stop(self, port: Any) -> None:
+        for pool in self.pools:
+            pool.close()
+        for connection in self.vendor.connections:
+            if connection.open:
+                connection.transport.abortConnection()
+        await port.stopListening()
+        for _ in range(100):
+            if not any(connection.open for connection in self.vendor.connections) and not any(
+                pool.connections for pool in self.pools
+            ):
+                break
+            await deferLater(reactor, 0.01)
+
+    def setUp(self) -> None:
+        self.pools: list[Pool] = []
+        self.authority = Authority(folder_for(self))
+
+    def pool(self, **how: Any) -> Pool:
+        pool = Pool(reactor, **how)
+        self.pools.append(pool)
+        return pool
+
+    async def ask(self, pool: Pool, origin: str, method: bytes = b"POST") -> Listener:
+        """A call, when it has ended."""
+        listener = Listener()
+        listener.call = pool.request(origin, method, b"/v1/x", [], b"", listener)
+        for _ in range(1000):
+            if listener.told and (listener.told[-1] == "end" or listener.failed):
+                break
+            await deferLater(reactor, 0.01)
+        return listener
+
+    # Connections that the vendor closed meanwhile
+
+    async def test_a_connection_closed_while_idle_is_not_used(self) -> None:
+        port = await self.listen()
+        pool, origin = self.pool(), f"http://127.0.0.1:{port}"
+        await self.ask(pool, origin)
+        # The end lies in the socket, and the reactor has not had a turn to read it.
+        self.vendor.connections[0].transport.socket.shutdown(socket.SHUT_WR)
+        listener = Listener()
+        pool.request(origin, b"POST", b"/v1/x", [], b"", listener)
+        while not listener.told:
+            await deferLater(reactor, 0.01)
+        self.assertEqual(listener.told[-1], "end")
+        self.assertEqual(len(self.vendor.connections), 2)
+        self.assertEqual(len(self.vendor.requests), 2)
+
+    async def test_a_paid_call_that_was_not_received_goes_again(self) -> None:
+        if sys.platform != "linux":
+            return
+        port = await self.listen()
+        pool, origin = self.pool(), f"http://127.0.0.1:{port}"
+        await self.ask(pool, origin)
+        self.vendor.connections[0].transport.socket.shutdown(socket.SHUT_WR)
+        listener = Listener()
+        with mock.patch("abg.wire.vendor.quiet", lambda _: True):
+            pool.request(origin, b"POST", b"/v1/x", [], b"{}", listener)
+        while not listener.told:
+            await deferLater(reactor, 0.01)
+        self.assertEqual(listener.told[-1], "end")
+        self.assertEqual(len(self.vendor.requests), 2)
+
+    async def test_a_paid_call_that_was_received_does_not(self) -> None:
+        port = await self.listen()
+        pool, origin = self.pool(), f"http://127.0.0.1:{port}"
+        await self.ask(pool, origin)
+        for end in ("abortConnection", "loseConnection"):
+            self.vendor.asked = lambda connection: connection.transport.write(OK)
+            await self.ask(pool, origin)
+            self.vendor.requests.clear()
+            before = len(self.vendor.connections)
+            self.vendor.asked = lambda connection, end=end: getattr(connection.transport, end)()
+            listener = await self.ask(pool, origin)
+            self.assertEqual(listener.failed, "cut")
+            self.assertTrue(listener.call.sent)
+            self.assertEqual(len(self.vendor.requests), 1)
+            self.assertEqual(len(self.vendor.connections), before)
+
+    async def test_nothing_listens(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.vendor = FakeVendor()
+        listener = await self.ask(self.pool(), f"http://127.0.0.1:{port}")
+        self.assertEqual(listener.failed, "refused")
+        self.assertFalse(listener.call.sent)
+
+    async def test_a_name_that_nobody_knows(self) -> None:
+        listener = await self.ask(self.pool(), "http://nowhere.invalid")
+        self.assertEqual(listener.failed, "dns")
+
+    # TLS
+
+    async def serve_tls(self, name: str = "127.0.0.1") -> int:
+        file = self.authority.issue(name)
+        return await self.listen(f"ssl:0:interface=127.0.0.1:privateKey={file}:certKey={file}")
+
+    async def test_tls_with_a_root_of_ones_own(self) -> None:
+        port = await self.serve_tls()
+        pool, origin = self.pool(ca_file=str(self.authority.file)), f"https://127.0.0.1:{port}"
+        for _ in range(3):
+            listener = await self.ask(pool, origin)
+            self.assertEqual(listener.body, b"hello")
+        self.assertEqual(len(self.vendor.connections), 1)
+
+    async def test_tls_with_a_root_from_the_environment(self) -> None:
+        port = await self.serve_tls()
+        with mock.patch.dict("os.environ", {"SSL_CERT_FILE": str(self.authority.file)}):
+            listener = await self.ask(self.pool(), f"https://127.0.0.1:{port}")
+        self.assertEqual(listener.body, b"hello")
+
+    async def test_a_vendor_that_nobody_vouches_for(self) -> None:
+        port = await self.serve_tls()
+        listener = await self.ask(self.pool(), f"https://127.0.0.1:{port}")
+        self.assertEqual(listener.failed, "tls")
+        self.assertIn("certificate", listener.told[-1][2])
+        self.assertFalse(listener.call.sent)
+        self.assertEqual(self.vendor.requests, [])
+
+    async def test_a_certificate_for_somebody_else(self) -> None:
+        port = await self.serve_tls("vendor.test")
+        pool = self.pool(ca_file=str(self.authority.file))
+        listener = await self.ask(pool, f"https://127.0.0.1:{port}")
+        self.assertEqual(listener.failed, "tls")
+        self.assertIn("name", listener.told[-1][2])
+        self.assertEqual(self.vendor.requests, [])
+
+    async def test_a_vendor_that_speaks_no_tls(self) -> None:
+        port = await self.listen()
+        listener = await self.ask(self.pool(), f"https://127.0.0.1:{port}")
+        self.assertEqual(listener.failed, "tls")
+
+    async def test_a_vendor_that_closes_instead_of_shaking_hands(self) -> None:
+        port = await self.listen()
+        self.vendor.asked = lambda connection: connection.transport.loseConnection()
+        listener = await self.ask(self.pool(), f"https://127.0.0.1:{port}")
+        self.assertEqual(listener.failed, "tls")
+        self.assertFalse(listener.call.sent)
+
+    async def test_a_vendor_that_never_shakes_hands(self) -> None:
+        port = await self.listen()
+        self.vendor.asked = lambda connection: None
+        pool = self.pool(connect_seconds=0.2)
+        listener = await self.ask(pool, f"https://127.0.0.1:{port}")
+        self.assertEqual(listener.failed, "connect_timeout")
+
+    def test_a_ca_file_that_is_none(self) -> None:
+        empty = self.authority.folder / "empty.pem"
+        empty.write_text("nothing")
+        for file in (self.authority.folder / "missing.pem", empty):
+            error = self.assertRaises(ConfigError, self.pool, ca_file=str(file))
+            self.assertIn(str(file), str(error))
+
+    async def test_a_stale_tls_connection_is_no_users_error(self) -> None:
+        port = await self.serve_tls()
+        pool, origin = self.pool(ca_file=str(self.authority.file)), f"https://127.0.0.1:{port}"
+        await self.ask(pool, origin)
+        # The vendor's goodbye lies in the socket, unseen, when the next call goes out.
+        tls = self.vendor.connections[0].transport
+        tls.getHandle().shutdown()
+        tls.transport.socket.send(tls.getHandle().bio_read(1000))
+        with mock.patch("abg.wire.vendor.quiet", lambda _: True):
+            listener = await self.ask(pool, origin)
+        self.assertEqual(listener.body, b"hello")
+        self.assertEqual(len(self.vendor.connections), 2)
+        self.assertEqual(len(self.vendor.requests), 2)
+
+    # Through a proxy
+
+    async def test_a_tunnel_to_a_vendor_only_the_proxy_knows(self) -> None:
+        port = await self.serve_tls("vendor.test")
+        proxy_port, seen = await self.proxy(port)
+        proxies = Proxies.from_environment(
+            {"HTTPS_PROXY": f"http://me:p%40ss@127.0.0.1:{proxy_port}"}
+        )
+        pool = self.pool(ca_file=str(self.authority.file), proxies=proxies)
+        for _ in range(2):
+            listener = await self.ask(pool, "https://vendor.test")
+            self.assertEqual(listener.body, b"hello")
+        self.assertEqual(
+            seen,
+            [
+                b"CONNECT vendor.test:443 HTTP/1.1\r\nHost: vendor.test:443\r\n"
+                b"Proxy-Authorization: Basic bWU6cEBzcw==\r\n\r\n"
+            ],
+        )
+
+    async def test_a_proxy_that_will_not(self) -> None:
+        await self.listen()
+        for said, words in (
+            (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "407"),
+            (b"what?\r\n\r\n", "HTTP"),
+            (b"", "without an answer"),
+            (b"HTTP/1.1 200 OK\r\n\r\nsurplus", "more than"),
+            (b"x" * 70_000, "too large"),
+        ):
+            proxy_port, _ = await self.proxy(0, said)
+            proxies = Proxies.from_environment({"https_proxy": f"127.0.0.1:{proxy_port}"})
+            listener = await self.ask(self.pool(proxies=proxies), "https://vendor.test")
+            self.assertEqual(listener.failed, "refused")
+            self.assertIn(words, listener.told[-1][2])
+            self.assertFalse(listener.call.sent)
+
+    async def test_a_proxy_that_says_nothing(self) -> None:
+        await self.listen()
+        proxy_port, _ = await self.proxy(0, None)
+        proxies = Proxies.from_environment({"https_proxy": f"127.0.0.1:{proxy_port}"})
+        pool = self.pool(proxies=proxies, connect_seconds=0.2)
+        listener = await self.ask(pool, "https://vendor.test")
+        self.assertEqual(listener.failed, "connect_timeout")
+
+    async def proxy(self, port: int, said: bytes | None = b"go") -> tuple[int, list[bytes]]:
+        """A proxy that leads to ``port``, or says something else."""
+        seen: list[bytes] = []
+        factory = Factory.forProtocol(lambda: ProxyProtocol(seen, port, said))
+        factory.noisy = False
+        listening: Any = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(
+            factory
+        )
+        self.addCleanup(listening.stopListening)
+        number: int = listening.getHost().port
+        return number, seen
+
+
+class ProxyProtocol(Protocol):
+    def __init__(self, seen: list[bytes], port: int, said: bytes | None) -> None:
+        self._seen = seen
+        self._port = port
+        self._said = said
+        self._other: Any = None
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self.transport
+        if self._other is not None:
+            self._other.transport.write(data)
+            return
+        self._seen.append(data)
+        if self._said == b"go":
+            factory = Factory.forProtocol(lambda: _Back(self))
+            factory.noisy = False
+            from twisted.internet.endpoints import TCP4ClientEndpoint
+
+            TCP4ClientEndpoint(reactor, "127.0.0.1", self._port).connect(factory).addCallback(
+                self._through
+            )
+        elif self._said is not None:
+            transport.write(self._said)
+            transport.loseConnection()
+
+    def _through(self, other: Any) -> None:
+        transport: Any = self.transport
+        self._other = other
+        transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._other is not None:
+            self._other.transport.loseConnection()
+
+
+class _Back(Protocol):
+    def __init__(self, client: ProxyProtocol) -> None:
+        self._client = client
+
+    def dataReceived(self, data: bytes) -> None:
+        transport: Any = self._client.transport
+        transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        transport: Any = self._client.transport
+        transport.loseConnection()
