@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8788
-FILE_NAME = "agentbillguard.yaml"
 
 
 class NotRunning(AbgError):
@@ -244,8 +243,10 @@ def _number(value: Any) -> Any:
 def _configured(config: str | None, environ: Mapping[str, str]) -> tuple[Path, Address]:
     """Ledger and address of the configuration; yaml is imported only where a file exists."""
     home = places(environ)
+    from abg.places import CONFIG_NAME
+
     found = config or next(
-        (p for p in (Path.cwd() / FILE_NAME, home.config / FILE_NAME) if p.is_file()), None
+        (p for p in (Path.cwd() / CONFIG_NAME, home.config_file) if p.is_file()), None
     )
     if found is None:
         ledger = Path(environ.get("ABG_LEDGER_FILE") or home.ledger)

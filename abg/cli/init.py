@@ -19,6 +19,7 @@ from abg.cli.changes import Change
 from abg.cli.launch import launcher
 from abg.errors import AbgError, ConfigError
 from abg.home.edits import EditError, claude_settings, codex_config, difference, own_config
+from abg.places import CONFIG_NAME
 
 __all__ = ["add_init"]
 
@@ -99,8 +100,7 @@ def _agreed(planned: list[Change], arguments: argparse.Namespace) -> bool:
 
 def _config(arguments: argparse.Namespace, planned: list[Change]) -> Iterator[Change]:
     """Our own configuration, unless there is one."""
-    folder = Path.cwd() if arguments.here else client.places().config
-    path = folder / client.FILE_NAME
+    path = Path.cwd() / CONFIG_NAME if arguments.here else client.places().config_file
     before = changes.read(path)
     upstreams = dict(_gateways(planned))
     if before is not None:
@@ -111,7 +111,7 @@ def _config(arguments: argparse.Namespace, planned: list[Change]) -> Iterator[Ch
         for key, url in upstreams.items():
             print(
                 f"abg: calls went to {url} before; a file in a working folder may not say so, "
-                f"put into {client.places().config / client.FILE_NAME}: {key}: {url}"
+                f"put into {client.places().config_file}: {key}: {url}"
             )
         upstreams = {}
     yield Change(

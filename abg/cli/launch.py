@@ -49,7 +49,7 @@ def launch(config: str | None, environ: Mapping[str, str], *, port: int = 0) -> 
     words = [*launcher(), "proxy", "--ephemeral", "--port", str(port)]
     if config is not None:
         words += ["--config", config]
-    log = client.places().state / "abg-run-proxy.log"
+    log = client.places().run_log
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         os.chmod(log, 0o600)

@@ -34,7 +34,7 @@ def add_token(parser: argparse.ArgumentParser) -> None:
 
 def keyring() -> Keyring:
     """This user's tokens."""
-    return Keyring(client.places().state / "tokens.json")
+    return Keyring(client.places().tokens)
 
 
 def new_token(arguments: argparse.Namespace) -> int:

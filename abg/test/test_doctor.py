@@ -17,6 +17,7 @@ from abg.errors import ConfigError
 from abg.home.checks import FAIL, NOTE, OK, Finding, claude_goes, codex_goes, lines, past_proxy
 from abg.home.claude import parse_settings
 from abg.home.codex import parse_config
+from abg.places import Places
 from abg.test.standin import StandIn
 
 
@@ -115,12 +116,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     state = tmp_path / "state"
     state.mkdir()
-    places = SimpleNamespace(
-        state=state,
-        config=tmp_path / "config",
-        ledger=state / "ledger.jsonl",
-        admin_token=state / "admin-token",
-    )
+    places = Places(state, tmp_path / "config")
     monkeypatch.setattr(client, "places", lambda environ=None: places)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -6,12 +6,12 @@ import io
 import json
 import sys
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 
 from abg.cli import client, main
 from abg.home.hook import Told, answer, down, thresholds_of
+from abg.places import Places
 from abg.statusline import Standing
 from abg.test.standin import StandIn
 
@@ -187,7 +187,7 @@ def test_the_thresholds_are_the_configured_ones(status, marks):
 @pytest.fixture
 def hook(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("ANTHROPIC_BASE_URL", raising=False)
-    monkeypatch.setattr(client, "places", lambda: SimpleNamespace(state=tmp_path))
+    monkeypatch.setattr(client, "places", lambda: Places(tmp_path, tmp_path))
 
     def ask(url, event="UserPromptSubmit", words=(), stdin=None):
         said = json.dumps({"hook_event_name": event, "session_id": "default"})

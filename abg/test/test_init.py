@@ -24,6 +24,7 @@ from abg.home.edits import (
     revert_json,
     revert_toml,
 )
+from abg.places import Places
 
 URL = "http://127.0.0.1:8788"
 LINE = f'openai_base_url = "{URL}/v1"'
@@ -179,7 +180,7 @@ def home(tmp_path, monkeypatch):
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    places = SimpleNamespace(state=tmp_path / "state", config=tmp_path / "config")
+    places = Places(tmp_path / "state", tmp_path / "config")
     monkeypatch.setattr(client, "places", lambda: places)
     config = SimpleNamespace(config=SimpleNamespace(port=8788))
     monkeypatch.setattr("abg.cli.settings.load", lambda: config)

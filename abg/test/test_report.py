@@ -18,6 +18,7 @@ from abg.cli import client, main
 from abg.home.present import columns
 from abg.home.tables import plain_cells, report_rows
 from abg.ledger import Damage, Entry, Event, encode
+from abg.places import Places
 from abg.report import KEYS, parse_since, report, rows_of
 
 UTC = timezone.utc
@@ -197,7 +198,7 @@ def ledger(tmp_path, monkeypatch):
     path.write_bytes(encode(entry()) + encode(entry("0.2", session_id="t")) + b"broken\n")
     config = SimpleNamespace(ledger_file=path, zone=UTC)
     monkeypatch.setattr("abg.cli.settings.load", lambda _: SimpleNamespace(config=config))
-    monkeypatch.setattr(client, "places", lambda: SimpleNamespace(ledger=path))
+    monkeypatch.setattr(client, "places", lambda: Places(tmp_path, tmp_path))
     return path
 
 

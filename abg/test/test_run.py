@@ -19,6 +19,7 @@ from abg.cli.child import run_child
 from abg.cli.launch import launcher
 from abg.errors import ConfigError
 from abg.home.summary import as_json, as_markdown, closing_line, summary
+from abg.places import Places
 from abg.statusline import standing
 from abg.test.standin import STATUS, StandIn
 
@@ -48,12 +49,7 @@ def home(tmp_path, monkeypatch):
     state = tmp_path / "state"
     state.mkdir()
     (state / "admin-token").write_text("t")
-    places = SimpleNamespace(
-        state=state,
-        config=tmp_path / "config",
-        ledger=state / "ledger.jsonl",
-        admin_token=state / "admin-token",
-    )
+    places = Places(state, tmp_path / "config")
     monkeypatch.setattr(client, "places", lambda environ=None: places)
     return tmp_path
 

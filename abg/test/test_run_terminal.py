@@ -8,11 +8,11 @@ import select
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from abg.cli import client, main
+from abg.places import Places
 from abg.test.standin import StandIn
 
 
@@ -30,9 +30,7 @@ class Terminal:
         try:
             sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-            client.places = lambda environ=None: SimpleNamespace(
-                state=state, admin_token=state / "admin-token", ledger=state / "l.jsonl"
-            )
+            client.places = lambda environ=None: Places(state, state)
             code = main(words)
             sys.stdout.flush()
             sys.stderr.flush()
