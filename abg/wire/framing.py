@@ -33,9 +33,11 @@ def answer_head(status: int, reason: bytes, headers: Headers, framing: bytes) ->
     lines = b"\r\n".join([b": ".join(header) for header in headers])
     if headers:
         lines += b"\r\n"
-    if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers) or b"\n" in reason:
+    head = b"HTTP/1.1 %d %b\r\n%b" % (status, reason, lines)
+    ends = len(headers) + 1
+    if head.count(b"\n") != ends or head.count(b"\r") != ends:
         raise ValueError("a header field holds a line end")
-    return b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, lines, framing)
+    return b"%b%b\r\n" % (head, framing)
 
 
 _REASONS = {
