@@ -96,8 +96,13 @@ class Request:
                 found += item.get("tools") or []
         named: dict[str, dict[str, Any]] = {}
         for tool in found:
-            if isinstance(tool, dict):
-                inner = tool.get("function")
-                flat = inner if isinstance(inner, dict) else tool
-                named[str(flat.get("name") or tool.get("type"))] = tool
+            if not isinstance(tool, dict):
+                continue
+            # A namespace holds tools of its own; Chat wraps each in ``function``.
+            inner = tool.get("function")
+            flat = inner if isinstance(inner, dict) else tool
+            for one in tool.get("tools") or [flat]:
+                spaced = tool.get("type") == "namespace"
+                known = dict(one, namespace=tool.get("name")) if spaced else tool
+                named[str(one.get("name") or one.get("type"))] = known
         return named

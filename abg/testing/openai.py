@@ -143,6 +143,9 @@ def _items(step: Step, request: Request, number: int) -> list[dict[str, Any]]:
                 "arguments" if kind == "function" else "input": told,
             }
         )
+        namespace = request.tools.get(name, {}).get("namespace")
+        if namespace is not None:
+            items[-1]["namespace"] = namespace
     return items
 
 
