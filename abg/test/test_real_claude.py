@@ -218,3 +218,111 @@ def test_parallel_subagents_count_into_their_parents_session(claude: Path, tmp_p
         assert {e["session_id"] for e in entries} == {done.json["session_id"]}
         assert len({e["subagent"] for e in entries if e.get("subagent")}) == 4
         assert sum((e["cost_usd"] for e in entries), Decimal(0)) == charged(vendor.charges)
+
+
+def test_a_swarm_at_the_cap_stops_with_one_refusal_each(claude: Path, tmp_path: Path) -> None:
+    with (
+        FakeVendor(swarm(6, SECOND)) as vendor,
+        ProxyProcess(tmp_path / "abg", vendor.url, session_budget_usd=CAP) as proxy,
+    ):
+        done = work(claude, tmp_path, proxy, "--output-format", "json")
+        assert done.code == 1, done
+        session = done.json["session_id"]
+        assert done.json["result"] == f"API Error: 402 {refusal(proxy, session)}"
+        entries = proxy.entries[:-1]
+        refused = [e.get("subagent") for e in entries if e["action"] == "block"]
+        assert None in refused, "the main thread was not told"
+        assert len(set(refused)) == len(refused), "a thread asked again"
+        paid = charged(vendor.charges)
+        assert entries[-1]["session_total_usd"] == paid
+        dearest = max(e["cost_usd"] for e in entries)
+        assert paid <= Decimal(str(CAP)) + dearest, "more than the one call that crosses"
+
+        proxy.command("budget", "raise", "--session", session, "--by", "5", "--url", proxy.url)
+        on = work(claude, tmp_path, proxy, "--resume", session, "--output-format", "json")
+        assert on.code == 0, on
+        assert {e["session_id"] for e in proxy.entries} == {session}
+
+
+RUNAWAY = {
+    "rules": [
+        {
+            "path": "/messages",
+            "turns": [
+                {"text": "word by word " * 40, "events": 600, "pause": 0.005, "usage": FIRST}
+            ],
+        }
+    ]
+}
+
+
+def test_a_cut_stream_is_followed_by_one_refused_request(claude: Path, tmp_path: Path) -> None:
+    settings = {"session_budget_usd": CAP, "cut_streams": True}
+    with (
+        FakeVendor(RUNAWAY) as vendor,
+        ProxyProcess(tmp_path / "abg", vendor.url, **settings) as proxy,
+    ):
+        done = work(claude, tmp_path, proxy)
+        assert done.code == 1, done
+        assert "API Error: 402 [abg] Session budget exhausted: $" in done.stdout
+        asked = [r for r in vendor.records if r.request.method == "POST"]
+        assert [r.ended for r in asked] == ["client_gone"], "the vendor was not stopped"
+        actions = [e["action"] for e in proxy.entries]
+        assert len(actions) == 2, actions
+        assert actions[1] == "block"
+        cut = proxy.entries[0]
+        assert cut["cost_source"] == "estimated"
+        assert cut["cost_usd"] >= Decimal(str(CAP))
+
+
+MODELS = (
+    "claude-opus-5-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-4-5",
+    "claude-opus-4-6",
+    "claude-fable-5-2",
+    "claude-haiku-5-5",
+)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_clients_own_total_is_abgs_session_total(model: str, tmp_path: Path) -> None:
+    binary = programs.claude("newest")
+    if binary is None:
+        pytest.skip("the newest Claude Code is not installed")
+    searching = {**SECOND, "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0}}
+    turns = [dict(TURNS[0]), {**TURNS[1], "usage": searching}, dict(TURNS[2])]
+    script = {"rules": [{"path": "/messages", "by": "conversation", "turns": turns}]}
+    with FakeVendor(script) as vendor, ProxyProcess(tmp_path / "abg", vendor.url) as proxy:
+        done = work(binary, tmp_path, proxy, "--model", model, "--output-format", "json")
+        assert done.code == 0, done
+        assert {c.model for c in vendor.charges} == {model}
+        total = proxy.status["sessions"][done.json["session_id"]]
+        assert total == sum((e["cost_usd"] for e in proxy.entries), Decimal(0))
+        assert float(total) == pytest.approx(done.json["total_cost_usd"], abs=1e-9)
+
+
+def test_a_nested_claude_starts_its_own_session_but_not_under_a_path(
+    claude: Path, tmp_path: Path
+) -> None:
+    inner = f"{claude} -p QUAGGA --dangerously-skip-permissions"
+    script = {
+        "rules": [
+            {"path": "/messages", "contains": "QUAGGA", "lacks": "OKAPI", "turns": ["from inside"]},
+            {"path": "/messages", "by": "conversation", "turns": [{"run": inner}, "from outside"]},
+        ]
+    }
+    with FakeVendor(script) as vendor, ProxyProcess(tmp_path / "abg", vendor.url) as proxy:
+        place = tmp_path / "work"
+        place.mkdir()
+        home = tmp_path / "home"
+        home.mkdir()
+        free = run_claude(claude, home, proxy.url, "OKAPI", folder=place)
+        assert free.code == 0, free
+        assert len({e["session_id"] for e in proxy.entries}) == 2
+        before = len(proxy.entries)
+        url = f"{proxy.url}/s/my-task"
+        fenced = run_claude(claude, home, url, "OKAPI", folder=place)
+        assert fenced.code == 0, fenced
+        assert {e["session_id"] for e in proxy.entries[before:]} == {"my-task"}
+        assert proxy.status["sessions"]["my-task"] == charged(vendor.charges[before:])

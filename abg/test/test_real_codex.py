@@ -167,3 +167,74 @@ def test_after_a_raise_it_goes_on_in_the_same_session(tmp_path: Path) -> None:
         paid = [e for e in proxy.entries if e["action"] != "block"]
         assert {e["session_id"] for e in paid} == {session}
         assert sum((e["cost_usd"] for e in paid), Decimal(0)) == charged(vendor.charges)
+
+
+def swarm(size: int, usage: dict[str, Any]) -> dict[str, Any]:
+    """A session that sends ``size`` sub-agents at once and waits for them."""
+    spawn = [
+        {"name": "spawn_agent", "input": {"task_name": f"t{n}", "message": f"SUBTASK {n}"}}
+        for n in range(size)
+    ]
+    wait = {"name": "wait_agent", "input": {"timeout_ms": 10_000}}
+    turns = [
+        {"text": "I send them.", "tool": spawn, "usage": counts(17_003, 0, 211, 64)},
+        {"text": "", "tool": wait, "usage": counts(17_401, 16_896, 97, 0)},
+        {"text": "All is seen.", "usage": counts(17_555, 17_280, 1_301, 832)},
+    ]
+    seen = {"text": "seen", "usage": usage, "pause": 0.02}
+    return {
+        "rules": [
+            {"header": "x-openai-subagent: *", "turns": [seen]},
+            {"path": "/responses", "by": "conversation", "turns": turns},
+        ]
+    }
+
+
+def test_parallel_subagents_count_into_their_parents_session(tmp_path: Path) -> None:
+    script = swarm(4, counts(17_100, 16_896, 300, 0))
+    with FakeVendor(script) as vendor, ProxyProcess(tmp_path / "abg", vendor.url) as proxy:
+        done = work(tmp_path, proxy)
+        assert done.code == 0, done
+        assert done.stdout.strip() == "All is seen."
+        entries = proxy.entries
+        assert {e["session_id"] for e in entries} == {c.session for c in vendor.charges}
+        assert len({e["session_id"] for e in entries}) == 1
+        assert len({e["subagent"] for e in entries if e.get("subagent")}) == 4
+        assert sum((e["cost_usd"] for e in entries), Decimal(0)) == charged(vendor.charges)
+
+
+def test_a_swarm_at_the_cap_stops_with_one_refusal_each(tmp_path: Path) -> None:
+    with (
+        FakeVendor(swarm(4, counts(17_100, 16_896, 3_000, 0))) as vendor,
+        ProxyProcess(tmp_path / "abg", vendor.url, session_budget_usd=0.06) as proxy,
+    ):
+        done = work(tmp_path, proxy)
+        assert done.code == 1, done
+        entries = proxy.entries
+        session = entries[0]["session_id"]
+        assert f"ERROR: {refusal(proxy, session)}" in done.stderr
+        refused = [e.get("subagent") for e in entries if e["action"] == "block"]
+        assert None in refused, "the main thread was not told"
+        assert len(set(refused)) == len(refused), "a thread asked again"
+        paid = charged(vendor.charges)
+        dearest = max(e["cost_usd"] for e in entries)
+        assert paid <= Decimal("0.06") + dearest, "more than the one call that crosses"
+
+
+def test_a_cut_stream_is_not_asked_for_again(tmp_path: Path) -> None:
+    turn = {"text": "word by word " * 40, "events": 600, "pause": 0.005, "usage": {}}
+    script = {"rules": [{"path": "/responses", "turns": [turn]}]}
+    settings = {"session_budget_usd": 0.10, "cut_streams": True}
+    with (
+        FakeVendor(script) as vendor,
+        ProxyProcess(tmp_path / "abg", vendor.url, **settings) as proxy,
+    ):
+        done = work(tmp_path, proxy)
+        assert done.code == 1, done
+        assert "ERROR: [abg] Session budget exhausted: $" in done.stderr
+        asked = [r for r in vendor.records if r.request.method == "POST"]
+        assert [r.ended for r in asked] == ["client_gone"], "the vendor was not stopped"
+        entries = proxy.entries
+        assert len(entries) == 1, "it asked again"
+        assert entries[0]["cost_source"] == "estimated"
+        assert entries[0]["cost_usd"] >= Decimal("0.10")
