@@ -19,11 +19,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
+from attrs import evolve
+
 from abg import console
 from abg.background import OpenCalls
 from abg.book import Ask, Book, Decision, Finding, Verdict
 from abg.call import Call, Scope, Session
 from abg.config import Config
+from abg.custody import Grant
 from abg.dialects import Dialect, Meter, Refusal
 from abg.errors import LedgerUnavailable
 from abg.estimate import History, estimate
@@ -88,6 +91,7 @@ class Guard:
         self._new_id = new_id
         self._say = say
         self._histories: OrderedDict[str, History] = OrderedDict()
+        self._grants: set[str] = set()
         self._waiting: dict[str, Flight] = {}
         self._airborne: dict[str, Flight] = {}
         self._fail_closed = config.on_ledger_error == "block"
@@ -135,6 +139,20 @@ class Guard:
         )
         self._decide(flight, decision)
         return flight
+
+    def granted(self, session: Session, grant: Grant) -> Session:
+        """The session that a token of abg's own pays in, whatever the request says of it."""
+        if grant.id not in self._grants:
+            self._grants.add(grant.id)
+            # Only at its first use: a budget that was raised since then stays raised.
+            if grant.budget_usd is not None and not self.book.session_total(grant.session):
+                self.event(
+                    "raise",
+                    session_id=grant.session,
+                    to_usd=grant.budget_usd,
+                    who=f"token {grant.id}",
+                )
+        return evolve(session, id=grant.session, source="token")
 
     def depart(self, flight: Flight) -> None:
         """Write the reservation down, before the first byte leaves for the vendor.

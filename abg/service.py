@@ -1,254 +1,28 @@
-"""From a configuration to a running guard: the one place where everything is wired together.
-
-``Engine`` holds the parts that stand behind any server (an embedder's ``Site`` has one as well);
-``GuardService`` adds our own port, with the fast lane; ``run_proxy`` is ``abg proxy``.
-"""
+"""abg on its own port, and ``abg proxy``: from a configuration to a running program."""
 
 from __future__ import annotations
 
-import os
-import secrets
 import sys
-import time
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-from attrs import evolve
 from twisted.application.service import Service
-from twisted.internet import defer, error, task
+from twisted.internet import defer, error
 from twisted.internet.interfaces import IListeningPort
 
 from abg import __version__, console
-from abg.background import OpenCalls
-from abg.book import Book
-from abg.config import Config, Loaded
+from abg.config import Loaded
+from abg.engine import Engine
 from abg.errors import AbgError, ConfigError
-from abg.guard import Guard
-from abg.journal import Journal
-from abg.places import Places
-from abg.pricing import PriceTable
-from abg.proxy import Corridor
-from abg.routing import Router
-from abg.wire.outbound import Pool
+from abg.web.resource import GuardResource
+from abg.wire.inbound import FastLaneFactory
+from abg.wire.site import GuardSite
 
-__all__ = ["Engine", "GuardService", "run_proxy"]
+__all__ = ["GuardService", "raise_open_files", "run_proxy"]
 
 BACKLOG = 2048
 """Pending connections the kernel keeps: with Twisted's 50, the slowest of 1,000 clients that
 come at once waited 54 s (measured)."""
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-class Totals:
-    """All that is folded from the ledger, as one: the journal's view of the guard's state."""
-
-    def __init__(self, book: Book, opened: OpenCalls) -> None:
-        self._book = book
-        self._opened = opened
-
-    def apply(self, record: Any) -> None:
-        self._book.apply(record)
-        self._opened.apply(record)
-
-    def dump(self) -> Any:
-        return {"book": self._book.dump(), "open": self._opened.dump()}
-
-    def load(self, data: Any) -> None:
-        self._book.load(data["book"])
-        self._opened.load(data["open"])
-
-    def session_total(self, session_id: str) -> Decimal:
-        return self._book.session_total(session_id)
-
-    def digest(self) -> str:
-        return self._book.digest()
-
-
-class Engine:
-    """Guard, journal, upstreams and corridor, made from one configuration.
-
-    Args:
-        config: a whole configuration.
-        reactor: Twisted's, or a test's.
-        say: takes console lines.
-        mounted: the resource stands in somebody's ``Site``, who answers for the ``Host`` header
-            unless ``allowed_hosts`` names the values to accept.
-
-    Raises:
-        ConfigError, LedgerLocked, LedgerUnavailable: it cannot start; the text says why.
-    """
-
-    def __init__(
-        self,
-        config: Config,
-        reactor: Any,
-        *,
-        say: Callable[[str], None],
-        places: Places | None = None,
-        mounted: bool = False,
-        allowed_hosts: tuple[str, ...] | None = None,
-        clock: Callable[[], datetime] = utc_now,
-        upstreams: Any = None,
-    ) -> None:
-        if allowed_hosts is not None:
-            config = evolve(config, allowed_hosts=(*config.allowed_hosts, *allowed_hosts))
-        self.config = config
-        self.reactor = reactor
-        self.places = places or Places.of(os.environ, sys.platform)
-        self.clock = clock
-        self.started = clock()
-        self.check_host = not mounted or allowed_hosts is not None
-        self.on_stop: Callable[[], None] = lambda: None
-        self.admin_token = admin_token(self.places.admin_token)
-        self.ephemeral = False
-        self._leases: dict[str, Any] = {}
-        table = PriceTable.builtin().with_overrides(config.prices, config.unknown_model)
-        self.book = Book(
-            config.budgets,
-            config.zone,
-            enforcement=config.enforcement,
-            block_on_limit=config.block_on_limit,
-            busy_wait=timedelta(seconds=config.busy_wait_seconds),
-            max_identical=config.max_identical_requests,
-        )
-        opened = OpenCalls()
-        self.ledger_path = config.ledger_file or self.places.ledger
-        self.journal = Journal.open(
-            self.ledger_path,
-            totals=Totals(self.book, opened),
-            sync=config.ledger_sync,
-            rotate=config.ledger_rotate,
-            clock=clock,
-            say=say,
-            call_soon=reactor.callFromThread,
-        )
-        self.guard = Guard(
-            config,
-            table,
-            self.book,
-            opened,
-            self.journal,
-            clock=clock,
-            monotonic=time.monotonic,
-            new_id=Ids(),
-            say=say,
-        )
-        self.guard.on_waiting = self._plan_wake
-        self.pool = upstreams or Pool(
-            reactor,
-            ca_file=config.ca_file,
-            silence_seconds=config.upstream_silence_seconds,
-            connect_seconds=config.connect_timeout_seconds,
-        )
-        self.corridor = Corridor(
-            self.guard, Router(config), self.pool, config, check_host=self.check_host
-        )
-        self._wake: Any = None
-        self._ticker = task.LoopingCall(self._tick)
-        self._ticker.clock = reactor
-
-    def start(self) -> None:
-        self._ticker.start(1.0, now=False)
-
-    def drain(self) -> defer.Deferred[None]:
-        """Fires once no call is under way, or after ``shutdown_grace_seconds``."""
-        corridor = self.corridor
-        done: defer.Deferred[None] = defer.Deferred()
-        if not corridor.open:
-            done.callback(None)
-            return done
-
-        def finish() -> None:
-            if timer.active():
-                timer.cancel()
-            corridor.on_idle = lambda: None
-            if not done.called:
-                # One more turn of the reactor lets the last bytes leave.
-                self.reactor.callLater(0, done.callback, None)
-
-        timer = self.reactor.callLater(self.config.shutdown_grace_seconds, corridor.shut)
-        corridor.on_idle = finish
-        self.guard.wake()
-        return done
-
-    def stop(self) -> None:
-        """Settle what is left, and close the ledger."""
-        self.corridor.shut()
-        if self._ticker.running:
-            self._ticker.stop()
-        if self._wake is not None and self._wake.active():
-            self._wake.cancel()
-        self.pool.close()
-        self.journal.close()
-
-    @property
-    def leases(self) -> int:
-        """How many ``abg run`` keep this proxy alive."""
-        return len(self._leases)
-
-    def lease(self, id: str, ttl: float) -> None:
-        """Keep the proxy alive for ``ttl`` seconds; 0 ends the lease. With the last one that
-        ends, a proxy that was started for them stops."""
-        timer = self._leases.pop(id, None)
-        if timer is not None and timer.active():
-            timer.cancel()
-        if ttl > 0:
-            self._leases[id] = self.reactor.callLater(ttl, self.lease, id, 0)
-        elif not self._leases and self.ephemeral:
-            self.reactor.callLater(0.05, self.on_stop)
-
-    def _tick(self) -> None:
-        self.journal.tick()
-        self.guard.wake()
-
-    def _plan_wake(self) -> None:
-        if self._wake is not None and self._wake.active():
-            self._wake.cancel()
-        due = self.guard.next_wake()
-        if due is not None:
-            delay = max(0.0, (due - self.clock()).total_seconds())
-            self._wake = self.reactor.callLater(min(delay, 3600.0), self.guard.wake)
-
-
-def admin_token(path: Path) -> str:
-    """The secret that lets the user's own programs change budgets; made at the first start.
-
-    Raises:
-        ConfigError: it can neither be read nor made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            token = path.read_text("ascii").strip()
-            if len(token) >= 32:
-                return token
-            handle = os.open(path, os.O_WRONLY | os.O_TRUNC, 0o600)
-        token = secrets.token_urlsafe(32)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(token + "\n")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"the admin token {path} cannot be read or made: {error}") from None
-    return token
-
-
-class Ids:
-    """Ids that no other process and no earlier run has given: ``req_abg_5f3a…``."""
-
-    def __init__(self) -> None:
-        self._prefix = "req_abg_" + secrets.token_hex(6)
-        self._next = 0
-
-    def __call__(self) -> str:
-        self._next += 1
-        return f"{self._prefix}{self._next:06x}"
 
 
 class GuardService(Service):
@@ -275,10 +49,6 @@ class GuardService(Service):
         """Raises:
         ConfigError: a busy port. LedgerLocked, LedgerUnavailable: see ``Engine``.
         """
-        from abg.web.resource import GuardResource
-        from abg.wire.inbound import FastLaneFactory
-        from abg.wire.site import GuardSite
-
         config = self._loaded.config
         engine = self.engine = Engine(config, self._reactor, say=self._say)
         resource = GuardResource(engine=engine)

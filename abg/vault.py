@@ -23,9 +23,7 @@ class Forbidden(AbgError):
     """The credential that a client presents is not good here."""
 
 
-def read_keys(
-    credentials: Mapping[str, str], environ: Mapping[str, str]
-) -> dict[str, str]:
+def read_keys(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """The real keys, from ``env:NAME`` or ``file:PATH`` for each vendor.
 
     Raises:

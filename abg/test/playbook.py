@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from abg.background import OpenCalls
@@ -24,10 +25,12 @@ from abg.config import Config
 from abg.errors import LedgerUnavailable
 from abg.exchange import AnswerListener
 from abg.guard import Guard
+from abg.keyring import Keyring
 from abg.ledger import Entry, Event
 from abg.pricing import PriceTable
 from abg.proxy import Corridor
 from abg.routing import Router
+from abg.vault import Vault
 
 START = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 LOCAL = [(b"Host", b"127.0.0.1:8788"), (b"Content-Type", b"application/json")]
@@ -174,7 +177,9 @@ class Sent:
 class Stage:
     """A corridor with nothing real around it."""
 
-    def __init__(self, *, start: datetime = START, **settings: Any) -> None:
+    def __init__(
+        self, *, start: datetime = START, keys: dict[str, str] | None = None, **settings: Any
+    ) -> None:
         settings.setdefault("timezone", "UTC")
         self.config = config = Config(**settings)
         self.now = start
@@ -203,7 +208,8 @@ class Stage:
             new_id=self._new_id,
             say=self.lines.append,
         )
-        self.corridor = Corridor(self.guard, Router(config), self, config)
+        vault = Vault(keys or {}, Keyring(Path("nowhere/tokens.json")))
+        self.corridor = Corridor(self.guard, Router(config), self, config, vault)
 
     def _new_id(self) -> str:
         self._ids += 1

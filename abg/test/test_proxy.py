@@ -436,7 +436,9 @@ def test_voiding_a_hold_aborts_its_call():
 def test_no_secret_is_ever_written():
     stage = Stage()
     headers = [*LOCAL, (b"x-api-key", b"sk-ant-SECRET")]
-    stage.ask(b"/v1/messages", {**ASK, "messages": [{"role": "user", "content": "PROMPT"}]}, headers)
+    stage.ask(
+        b"/v1/messages", {**ASK, "messages": [{"role": "user", "content": "PROMPT"}]}, headers
+    )
     stage.vendor().answer(200, MESSAGE)
     text = repr(stage.ledger.records) + repr(stage.lines)
     assert "SECRET" not in text

@@ -17,9 +17,9 @@ from twisted.web.server import NOT_DONE_YET
 
 from abg import __version__
 from abg.access import check_access
+from abg.engine import Engine
 from abg.errors import AbgError
 from abg.money import ZERO, usd
-from abg.service import Engine
 
 __all__ = ["Admin"]
 

@@ -18,7 +18,7 @@ from typing import Any
 from twisted.web.resource import Resource
 
 from abg.config import Config
-from abg.service import Engine
+from abg.engine import Engine
 from abg.web.admin import Admin
 from abg.wire.site import ExchangeResource, below_mount
 

@@ -1,0 +1,117 @@
+"""Where every request comes in: routed, checked, and given to the passage it takes.
+
+read what is asked → identify whose session it is → admit → forward → meter → settle. What can be
+decided without a socket is decided elsewhere; in this package the events of the two sides are put
+in order: the client (``Handler``), the vendor (``AnswerListener``), and the guard's decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from abg.access import check_access
+from abg.bodies import BodyRoom
+from abg.config import Config
+from abg.dialects import DIALECTS, Refusal
+from abg.exchange import Exchange, Handler, Upstreams
+from abg.guard import Guard
+from abg.proxy.answers import say
+from abg.proxy.free import FreeCall
+from abg.proxy.paid import PaidCall
+from abg.proxy.passage import Passage
+from abg.routing import Kind, Router
+from abg.vault import Forbidden, Vault
+
+__all__ = ["Corridor"]
+
+ROOM_FOR_BODIES = 8
+"""Request bodies in memory at once, as a multiple of the largest one."""
+FORWARDED = frozenset((Kind.MODEL, Kind.UNMETERED, Kind.FREE, Kind.PASS))
+
+
+class Corridor:
+    """The application behind every door of abg.
+
+    Args:
+        guard: decides, prices, records.
+        upstreams: the way to the vendors.
+        vault: the vendors' keys, where abg holds them.
+        durable: calls back once the ledger's lines so far are on disk; None: nobody waits for it.
+        check_host: False where a mounting site answers for the Host header itself.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        router: Router,
+        upstreams: Upstreams,
+        config: Config,
+        vault: Vault,
+        *,
+        durable: Callable[[Callable[[], None]], None] | None = None,
+        check_host: bool = True,
+    ) -> None:
+        self.guard = guard
+        self.vault = vault
+        self.durable = durable
+        self.router = router
+        self.upstreams = upstreams
+        self.config = config
+        self.max_body = config.max_body_mb * 1_000_000
+        self.room = BodyRoom(self.max_body * ROOM_FOR_BODIES)
+        self.bound: tuple[str, int] = (config.host, config.port)
+        self._check_host = check_host
+        self._open: set[Passage] = set()
+        self.draining = False
+        self.on_idle: Callable[[], None] = lambda: None
+
+    def begin(self, exchange: Exchange) -> Handler:
+        headers = exchange.headers
+        route = self.router.route(exchange.method, exchange.target, headers)
+        dialect = DIALECTS[route.dialect]
+        reason = check_access(headers, self.config, *self.bound, check_host=self._check_host)
+        if reason is not None:
+            self.guard.tally.count("forbidden")
+            return say(exchange, dialect.error(403, reason))
+        kind = route.kind
+        if kind in FORWARDED:
+            try:
+                headers, grant = self.vault.open(route.upstream, headers)
+            except Forbidden as forbidden:
+                self.guard.tally.count("forbidden")
+                return say(exchange, dialect.refusal(str(forbidden), kind="spent"))
+            if kind is Kind.MODEL or kind is Kind.UNMETERED:
+                return self._enter(PaidCall(self, exchange, route, dialect, headers, grant))
+            return self._enter(FreeCall(self, exchange, route, dialect, headers, grant))
+        if kind is Kind.UPGRADE:
+            self.guard.tally.count("upgrade_refused")
+            return say(exchange, Refusal(426, b"Upgrade Required", [(b"Upgrade", b"HTTP/1.1")]))
+        self.guard.tally.count("rejected")
+        status = route.status or 404
+        text = route.message or "abg knows no such path; it serves the Anthropic and OpenAI APIs"
+        return say(exchange, dialect.error(status, text))
+
+    def refuse(self, exchange: Exchange, status: int, message: str) -> None:
+        """A door refuses a request itself (head too large, …): in the dialect's shape."""
+        route = self.router.route(exchange.method, exchange.target, exchange.headers)
+        say(exchange, DIALECTS[route.dialect].error(status, message))
+
+    @property
+    def open(self) -> int:
+        """Calls that are under way."""
+        return len(self._open)
+
+    def shut(self) -> None:
+        """Settle and end everything that still runs."""
+        for passage in list(self._open):
+            passage.shut()
+
+    def _enter(self, passage: Passage) -> Handler:
+        self._open.add(passage)
+        passage.start()
+        return passage
+
+    def left(self, passage: Passage) -> None:
+        self._open.discard(passage)
+        if not self._open:
+            self.on_idle()

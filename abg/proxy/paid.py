@@ -1,0 +1,289 @@
+"""A call that costs money: read whole, admitted, forwarded, metered, settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import evolve
+
+from abg.attribution import identify
+from abg.bodies import BodyRoom
+from abg.book import Verdict
+from abg.call import Call, Headers
+from abg.config import Config
+from abg.custody import Grant
+from abg.decompress import decoder_for
+from abg.dialects import Dialect
+from abg.errors import LedgerUnavailable, UnreadableBody
+from abg.exchange import Exchange
+from abg.flight import Flight
+from abg.gate import Gate
+from abg.headers import for_client
+from abg.proxy.answers import say
+from abg.proxy.passage import House, Passage
+from abg.routing import Kind, Route
+
+__all__ = ["PaidCall"]
+
+
+class PaidHouse(House, Protocol):
+    """What a paid call needs of the corridor."""
+
+    config: Config
+    room: BodyRoom
+    max_body: int
+    durable: Callable[[Callable[[], None]], None] | None
+
+
+class PaidCall(Passage):
+    """A call that costs money: read whole, admitted, forwarded, metered, settled."""
+
+    def __init__(
+        self,
+        corridor: PaidHouse,
+        exchange: Exchange,
+        route: Route,
+        dialect: Dialect,
+        headers: Headers,
+        grant: Grant | None,
+    ) -> None:
+        self._gate = None if corridor.durable is None else Gate(exchange)
+        super().__init__(corridor, self._gate or exchange, route, dialect, headers, grant)
+        self._guard = corridor.guard
+        self._flight: Flight | None = None
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._room = 0
+        self._body: bytes | None = None
+        self._added_usage = False
+
+    # -- read ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        exchange, corridor = self._exchange, self._corridor
+        length = exchange.content_length
+        if not reads_whole(self._route, exchange.headers):
+            exchange.pause_body()
+            self._ask(b"")
+            return
+        if length is not None and length > corridor.max_body:
+            self._too_large()
+            return
+        wanted = corridor.max_body if length is None else length
+        if corridor.room.take(wanted, self._room_ready):
+            self._room = wanted
+        else:
+            self._room = -wanted
+            exchange.pause_body()
+
+    def _room_ready(self) -> None:
+        self._room = -self._room
+        self._exchange.resume_body()
+
+    def body(self, data: bytes) -> None:
+        if self._done:
+            return
+        if self._vendor is not None:
+            self._vendor.write(data)
+            return
+        self._size += len(data)
+        if self._size > self._corridor.max_body:
+            self._too_large()
+            return
+        self._chunks.append(data)
+
+    def body_end(self) -> None:
+        if self._done:
+            return
+        if self._vendor is not None:
+            self._vendor.end()
+            return
+        chunks = self._chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._chunks = []
+        self._ask(body)
+
+    def _too_large(self) -> None:
+        corridor = self._corridor
+        limit = corridor.config.max_body_mb
+        corridor.guard.tally.count("too_large")
+        self._leave()
+        text = f"[abg] The request body is larger than max_body_mb allows ({limit} MB)"
+        say(self._exchange, self._dialect.error(413, text))
+
+    # -- identify, admit -----------------------------------------------------------------------
+
+    def _ask(self, body: bytes) -> None:
+        call = self._read_call(body)
+        session = identify(self._route.session, self._exchange.headers, call, self._route.upstream)
+        if self._grant is not None:
+            session = self._guard.granted(session, self._grant)
+        self._body = body
+        self._flight = flight = self._guard.ask(self._dialect, call, session, self._decided)
+        self._decided(flight)
+
+    def _read_call(self, body: bytes) -> Call:
+        endpoint = self._route.endpoint
+        encoding = header(self._exchange.headers, b"content-encoding")
+        if not encoding or not body:
+            return self._dialect.read_call(endpoint, body)
+        try:
+            decoder = decoder_for(encoding)
+            plain = body if decoder is None else decoder.feed(body) + decoder.end()
+        except UnreadableBody:
+            call = self._dialect.read_call(endpoint, b"")
+            return evolve(call, readable=False, body_bytes=len(body) * 4)
+        call = self._dialect.read_call(endpoint, plain)
+        # Such a body is forwarded as it came: abg adds nothing to it.
+        return evolve(call, include_usage=True)
+
+    def _decided(self, flight: Flight) -> None:
+        if self._done or flight.decision is None:
+            return
+        verdict = flight.decision.verdict
+        if verdict is Verdict.WAIT:
+            return
+        if verdict is Verdict.BLOCK:
+            self._leave()
+            say(self._exchange, self._guard.refusal(flight))
+            return
+        try:
+            self._guard.depart(flight)
+        except LedgerUnavailable as error:
+            self._leave()
+            text = f"[abg] Ledger cannot be written: {error}"
+            say(
+                self._exchange,
+                self._dialect.refusal(text, kind="ledger", request_id=flight.id),
+            )
+            return
+        flight.on_void = self._voided
+        self._forward(flight)
+
+    # -- forward -------------------------------------------------------------------------------
+
+    def _forward(self, flight: Flight) -> None:
+        exchange, body = self._exchange, self._body
+        self._body = None
+        if not reads_whole(self._route, exchange.headers):
+            self._send(None if exchange.content_length != 0 else b"")
+            exchange.resume_body()
+            return
+        if not flight.call.include_usage:
+            assert body is not None
+            body = self._dialect.ask_for_usage(body)
+            self._added_usage = True
+        self._send(body)
+        self._free_room()
+
+    def _client_headers(self, headers: Headers) -> Headers:
+        kept = for_client(headers)
+        if self._added_usage:
+            # A chunk is taken out again, so that the vendor's length no longer holds.
+            kept = [(n, v) for n, v in kept if n.lower() != b"content-length"]
+        return kept
+
+    def answer_head(self, status: int, reason: bytes, headers: Headers, has_body: bool) -> None:
+        if self._flight is not None:
+            self._guard.answered(self._flight, status)
+        super().answer_head(status, reason, headers, has_body)
+
+    # -- meter, settle -------------------------------------------------------------------------
+
+    def _metered(self) -> bool:
+        return True
+
+    def _meter(self, data: bytes) -> bytes:
+        flight = self._flight
+        assert flight is not None
+        relayed = flight.feed(data)
+        if self._gate is not None and not flight.ended:
+            self._hold_back(self._gate, flight)
+        if flight.metered and not flight.ended:
+            # The usage is settled before the client sees it: Codex hangs up right after.
+            self._land("complete")
+        return relayed
+
+    def _hold_back(self, gate: Gate, flight: Flight) -> None:
+        """``ledger_sync: always``: nobody knows which byte of a JSON answer is its last, so all
+        of it waits for its entry; of a stream only the event that carries the usage."""
+        if flight.meter is not None and flight.meter.streaming:
+            gate.open()
+        else:
+            gate.close()
+
+    def _await_disk(self) -> None:
+        gate, durable = self._gate, self._corridor.durable
+        if gate is None or durable is None:
+            return
+        gate.close()
+        if self._vendor is not None:
+            self._vendor.pause()
+        durable(self._open_gate)
+
+    def _open_gate(self) -> None:
+        assert self._gate is not None
+        if self._vendor is not None and not self._done:
+            self._vendor.resume()
+        self._gate.open()
+
+    def _meter_end(self, complete: bool) -> bytes:
+        flight = self._flight
+        if flight is None or flight.meter is None:
+            return b""
+        if self._decoder is not None and self._readable:
+            try:
+                flight.feed(self._decoder.end())
+            except UnreadableBody:
+                self._readable = False
+        return flight.meter.end(complete)
+
+    def _land(self, end: str, *, status: int = 0, reason: str = "") -> None:
+        flight = self._flight
+        if flight is None:
+            return
+        if flight.waiting:
+            self._guard.leave(flight)
+            return
+        if self._vendor is not None:
+            flight.sent = self._vendor.sent
+        if not flight.ended:
+            self._guard.land(flight, end, status=status, reason=reason)
+            if end == "complete":
+                self._await_disk()
+
+    def _voided(self) -> None:
+        if self._vendor is not None and not self._done:
+            flight = self._flight
+            assert flight is not None
+            flight.sent = self._vendor.sent
+            self._vendor.abort()
+            self._meter_end(False)
+            self._leave()
+            self._exchange.abort()
+
+    def _leave(self) -> None:
+        self._free_room()
+        super()._leave()
+
+    def _free_room(self) -> None:
+        if self._room < 0:
+            self._corridor.room.forget(self._room_ready)
+        elif self._room:
+            self._corridor.room.give_back(self._room)
+        self._room = 0
+
+
+def reads_whole(route: Route, headers: Headers) -> bool:
+    """Bodies of metered calls, and JSON ones; an upload to an unmetered path streams."""
+    if route.kind is Kind.MODEL:
+        return True
+    return b"json" in header(headers, b"content-type").lower()
+
+
+def header(headers: Headers, name: bytes) -> bytes:
+    for key, value in headers:
+        if key.lower() == name:
+            return value
+    return b""

@@ -1,0 +1,258 @@
+"""The program as users start it: its first lines, its exit codes, its ports, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import abg
+from abg.test.clients.proxy import ProxyProcess
+from abg.testing import FakeVendor
+
+ASK = {
+    "model": "claude-opus-4-8",
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": "hi"}],
+}
+USAGE = {"input_tokens": 200_000, "output_tokens": 0}
+"""One USD on claude-opus-4-8."""
+
+
+def post(url: str, body: Any, **headers: str) -> tuple[int, bytes]:
+    """Status and body of a POST; names of headers with ``_`` for ``-``."""
+    fields = {"content-type": "application/json", "x-api-key": "sk-ant-fake"}
+    fields.update({name.replace("_", "-"): value for name, value in headers.items()})
+    request = urllib.request.Request(url, json.dumps(body).encode(), fields)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def start(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that is expected to end by itself."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        env={
+            "HOME": str(folder),
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": str(Path(abg.__file__).parent.parent),
+            **environ,
+        },
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def config(folder: Path, **settings: Any) -> str:
+    path = folder / "abg.yaml"
+    path.write_text(json.dumps(settings))
+    return str(path)
+
+
+def test_first_lines_and_a_clean_end(tmp_path):
+    with FakeVendor() as vendor, ProxyProcess(tmp_path, vendor.url) as proxy:
+        assert proxy.console[0] == f"[abg] listening on {proxy.url}"
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 200
+        time.sleep(0.2)
+        text = "\n".join(proxy.console)
+        assert "[abg] session budget: $5.00 daily budget: $20.00" in text
+        assert str(tmp_path / "ledger.jsonl") in text
+        assert str(proxy.config_file) in text
+        assert "[abg] ALLOW session=default model=claude-opus-4-8 cost=" in text
+    assert os.stat(tmp_path / "ledger.jsonl").st_mode & 0o777 == 0o600
+
+
+def test_a_session_that_hits_its_cap_is_stopped_and_a_restart_remembers(tmp_path):
+    with FakeVendor({"usage": USAGE}) as vendor:
+        for round in range(2):
+            with ProxyProcess(tmp_path, vendor.url, session_budget_usd=2) as proxy:
+                asked = [post(f"{proxy.url}/s/job/v1/messages", ASK)[0] for _ in range(3)]
+                assert asked == ([200, 200, 402] if round == 0 else [402, 402, 402])
+                assert proxy.status["sessions"]["job"] == Decimal(2)
+                assert proxy.status["today_total_usd"] == Decimal(2)
+        assert len(vendor.records) == 2, "blocked calls never reach the vendor"
+
+
+def test_a_kill_forgets_nothing_that_was_in_flight(tmp_path):
+    with FakeVendor({"delay": 60}) as vendor:
+        proxy = ProxyProcess(tmp_path, vendor.url)
+        with pytest.raises(AssertionError), proxy:
+            with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+                body = json.dumps(ASK).encode()
+                client.sendall(
+                    b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: k\r\n"
+                    b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+                )
+                deadline = time.monotonic() + 10
+                while not vendor.records and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                proxy._process.send_signal(signal.SIGKILL)
+                proxy._process.wait(10)
+        with ProxyProcess(tmp_path, vendor.url) as again:
+            entry = again.entries[0]
+            assert entry["end"] == "crash"
+            assert entry["cost_source"] == "estimated"
+            assert entry["cost_usd"] > 0
+            assert again.status["sessions"]["default"] == entry["cost_usd"]
+
+
+def test_term_lets_a_running_stream_finish(tmp_path):
+    script = {"text": "a long answer", "pause": 0.2}
+    with FakeVendor(script) as vendor, ProxyProcess(tmp_path, vendor.url) as proxy:
+        with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+            body = json.dumps({**ASK, "stream": True}).encode()
+            client.sendall(
+                b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: k\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
+            client.settimeout(20)
+            got = client.recv(65536)
+            proxy._process.send_signal(signal.SIGTERM)
+            while True:
+                more = client.recv(65536)
+                if not more:
+                    break
+                got += more
+        assert b"message_stop" in got
+        assert got.endswith(b"0\r\n\r\n")
+    assert proxy.entries[0]["end"] == "complete"
+
+
+@pytest.mark.parametrize("runner", ["abg", "twist"])
+def test_a_busy_port_never_leaves_a_program_running(tmp_path, runner):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ("abg", "proxy") if runner == "abg" else ("twisted", "abg")
+        ended = start(tmp_path, *words, "--config", config(tmp_path, port=port))
+        assert ended.returncode == (2 if runner == "abg" else ended.returncode) != 0
+        assert f"127.0.0.1:{port}" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"sesion_budget_usd": 5}, "did you mean session_budget_usd?"),
+        ({"session_budget_usd": -1}, "session_budget_usd"),
+        ({"warn_at": 2}, "warn_at"),
+        ({"port": "high"}, "port"),
+        ({"ledger_file": "/proc/none/ledger.jsonl"}, "/proc/none"),
+        ({"credentials": {"anthropic": "env:ABG_TEST_NOT_SET"}}, "credentials"),
+    ],
+)
+def test_a_bad_configuration_stops_the_start_with_one_message(tmp_path, settings, words):
+    ended = start(tmp_path, "abg", "proxy", "--config", config(tmp_path, **settings), "--port", "0")
+    assert ended.returncode == 2
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_one_writer_a_ledger(tmp_path):
+    with FakeVendor() as vendor, ProxyProcess(tmp_path, vendor.url) as proxy:
+        ended = start(tmp_path, "abg", "proxy", "--config", str(proxy.config_file), "--port", "0")
+        assert ended.returncode == 2
+        assert str(proxy._process.pid) in ended.stderr
+
+
+def test_twist_knows_the_plugin(tmp_path):
+    ended = start(tmp_path, "twisted", "--help")
+    assert "abg" in ended.stdout
+    assert "budget limits" in ended.stdout
+
+
+def token(folder: Path) -> str:
+    return (folder / "state" / "abg" / "admin-token").read_text().strip()
+
+
+def test_changing_state_needs_post_json_and_the_token(tmp_path):
+    with (
+        FakeVendor({"usage": USAGE}) as vendor,
+        ProxyProcess(tmp_path, vendor.url, session_budget_usd=1) as proxy,
+    ):
+        admin = token(tmp_path)
+        reset = f"{proxy.url}/abg/reset"
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 200
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 402
+        assert post(reset, {"session": "default"})[0] == 401
+        assert post(reset, {"session": "default"}, x_abg_admin_token="wrong")[0] == 401
+        plain = {"x_abg_admin_token": admin, "content_type": "text/plain"}
+        assert post(reset, {"session": "default"}, **plain)[0] == 415
+        foreign = {"x_abg_admin_token": admin, "origin": "https://evil.example"}
+        assert post(reset, {"session": "default"}, **foreign)[0] == 403
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 402
+        done = proxy.command("reset", "--session", "default")
+        assert done.returncode == 0, done.stderr
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 200
+        raised = proxy.command("budget", "raise", "--session", "default", "--by", "1.00")
+        assert raised.returncode == 0, raised.stderr
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 200
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 402
+        assert [e["event"] for e in proxy.ledger if "event" in e] == ["reset", "raise"]
+        blocked = proxy.command("block", "--all")
+        assert blocked.returncode == 0, blocked.stderr
+        assert post(f"{proxy.url}/s/other/v1/messages", ASK)[0] == 402
+    assert admin not in (tmp_path / "ledger.jsonl").read_text()
+
+
+def test_locked_budgets_free_no_money(tmp_path):
+    with FakeVendor() as vendor, ProxyProcess(tmp_path, vendor.url, lock_budgets=True) as proxy:
+        for words in (
+            ("reset", "--session", "default"),
+            ("budget", "raise", "--session", "default", "--by", "1"),
+            ("unblock", "--all"),
+        ):
+            done = proxy.command(*words)
+            assert done.returncode != 0
+            assert "lock" in done.stderr
+
+
+def test_key_custody_end_to_end(tmp_path):
+    (tmp_path / "key").write_text("sk-ant-the-real-one\n")
+    credentials = {"anthropic": f"file:{tmp_path / 'key'}"}
+    with (
+        FakeVendor({"usage": USAGE}) as vendor,
+        ProxyProcess(tmp_path, vendor.url, credentials=credentials) as proxy,
+    ):
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 402
+        made = proxy.command("token", "new", "--session", "job", "--budget", "1")
+        assert made.returncode == 0, made.stderr
+        secret = next(w for w in made.stdout.split() if w.startswith("abg_"))
+        url = f"{proxy.url}/s/elsewhere/v1/messages"
+        assert post(url, ASK, x_api_key=secret)[0] == 200
+        assert post(url, ASK, x_api_key=secret, x_abg_session_id="mine")[0] == 402
+        assert [e["session_id"] for e in proxy.entries] == ["job", "job"]
+        assert {name: value for name, value in vendor.records[0].headers}[
+            "x-api-key"
+        ] == "sk-ant-the-real-one"
+        console = "\n".join(proxy.console)
+    ledger = (tmp_path / "ledger.jsonl").read_text()
+    assert secret not in ledger + console
+    assert "the-real-one" not in ledger + console
+
+
+def test_the_page_is_there(tmp_path):
+    with FakeVendor() as vendor, ProxyProcess(tmp_path, vendor.url) as proxy:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{proxy.url}/abg/", timeout=10) as answer:
+            assert "text/html" in answer.headers["content-type"]
+            assert b"agent-bill-guard" in answer.read()
