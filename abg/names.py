@@ -14,7 +14,7 @@ What is unwrapped: other case; Claude Code's ``[1m]``; a path (``anthropic/…``
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
@@ -25,6 +25,8 @@ _BEDROCK = re.compile(r"^(?:[a-z]{2,6}(?:-[a-z]{2,6})*\.)?(?:anthropic|openai)\.
 _BEDROCK_VERSION = re.compile(r"-v\d+(?::\d+)?(?::\d+k)?$|-\d+:\d+$")
 _VERTEX = re.compile(r"@([a-z0-9-]+)$")
 _TAG = re.compile(r":[a-z0-9_-]+$")
+_DAY = re.compile(r"20\d{6}")
+_DOT = re.compile(r"(?<=\d)\.(?=\d)")
 _DATE = re.compile(r"-(?:20\d{6}|20\d\d-\d\d-\d\d)$")
 _MONTH_AND_DAY = re.compile(r"^((?:gpt|o\d).*)-(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$")
 _VERSION_FIRST = re.compile(r"^claude-(\d{1,2}(?:-\d{1,2})?)-([a-z]+)(-.+)?$")
@@ -41,7 +43,8 @@ class Found:
     name: str
     """As the table writes it."""
     how: str
-    """``name``, ``alias``, ``spelling`` (same name, written otherwise) or ``snapshot``."""
+    """``name``, ``alias``, ``spelling`` (same name, written otherwise), ``latest`` or
+    ``snapshot`` (known without its date)."""
 
 
 @frozen
@@ -71,25 +74,28 @@ def find(model: str, known: Mapping[str, str]) -> Found | None:
 
 
 def bare(model: str) -> str:
-    """The name without what a cloud or gateway wrapped around it; dates stay."""
-    last = model
-    for form, how in _forms(model):
-        if how == "spelling" and not form.endswith("-latest"):
-            last = form
-    return last
+    """The name without what a cloud or gateway wrapped around it; ``-latest`` and dates stay."""
+    name = model
+    for form, how in _unwrapped(model):
+        if how != "spelling":
+            break
+        name = form
+    return _dashed(name)
 
 
-def family_of(model: str, names: Iterable[str]) -> Family | None:
+def family_of(model: str, names: Mapping[str, frozenset[str]]) -> Family | None:
     """The known names with the longest stem of an unknown one; None if no stem fits.
 
     Stems end where a part of the name ends: ``claude-opus-``, ``gpt-6.1-``, ``gpt-6``, ``gpt-``.
     Rows with a word of their own (``-pro``, audio, …) count only if the name has that word too.
+
+    Args:
+        model: in its barest form.
+        names: the known names in lower case, each with its special words.
     """
-    model = bare(model)
     own = words_of(model)
-    eligible = [name for name in names if words_of(name) <= own]
     for stem in _stems(model):
-        inside = tuple(name for name in eligible if _has_stem(name, stem))
+        inside = tuple(n for n, words in names.items() if words <= own and _has_stem(n, stem))
         if inside:
             return Family(stem, inside)
     return None
@@ -102,23 +108,30 @@ def words_of(name: str) -> frozenset[str]:
 
 
 def _forms(model: str) -> Iterator[tuple[str, str]]:
+    """Every form that a name may have in the table, and what it is to the name as written."""
+    for form, how in _unwrapped(model):
+        for written in _written(form):
+            yield written, how
+
+
+def _unwrapped(model: str) -> Iterator[tuple[str, str]]:
     """Ever barer forms of a name, each with what it is to the name as written."""
     form = model.strip().lower()
     for unwrap in (_same, _without_brackets, _without_path, _without_bedrock):
         form = unwrap(form)
-        yield from ((other, "spelling") for other in _written(form))
+        yield form, "spelling"
     if form.startswith("ft:"):
         # A fine-tuned model: ft:<base>:<organisation>:<name>:<id>. It never costs as its base.
         yield ":".join(form.split(":")[:2]), "spelling"
         return
     how = "spelling"
     while True:
-        shorter, dated = _shorter(form)
+        shorter, what = _shorter(form)
         if shorter == form:
             return
-        how = "snapshot" if dated else how
+        how = what or how
         form = shorter
-        yield from ((other, how) for other in _written(form))
+        yield form, how
 
 
 def _same(form: str) -> str:
@@ -137,26 +150,24 @@ def _without_bedrock(form: str) -> str:
     return _BEDROCK.sub("", form) or form
 
 
-def _shorter(form: str) -> tuple[str, bool]:
-    """One suffix less, and whether it was a snapshot's date; the same form if it has none."""
+def _shorter(form: str) -> tuple[str, str | None]:
+    """One suffix less, and what that makes of the name; the same form if it has none."""
     vertex = _VERTEX.search(form)
     if vertex:
-        dated = re.fullmatch(r"20\d{6}", vertex[1]) is not None
-        # The date may be part of a name that the table knows, so it stays for one more turn.
-        return form[: vertex.start()] + (f"-{vertex[1]}" if dated else ""), False
+        # A date may be part of a name that the table knows, so it stays for one more turn.
+        dated = f"-{vertex[1]}" if _DAY.fullmatch(vertex[1]) else ""
+        return form[: vertex.start()] + dated, None
     for pattern in (_BEDROCK_VERSION, _TAG, _BRACKETS):
         shorter = pattern.sub("", form)
-        if shorter != form and shorter:
-            return shorter, False
+        if shorter != form:
+            return shorter, None
     if form.endswith("-latest"):
-        return form.removesuffix("-latest"), False
+        return form.removesuffix("-latest"), "latest"
     shorter = _DATE.sub("", form)
-    if shorter != form:
-        return shorter, True
-    month = _MONTH_AND_DAY.match(form)
-    if month:
-        return month[1], True
-    return form, False
+    if shorter == form:
+        month = _MONTH_AND_DAY.match(form)
+        shorter = month[1] if month else form
+    return shorter, "snapshot"
 
 
 def _written(form: str) -> Iterator[str]:
@@ -164,7 +175,7 @@ def _written(form: str) -> Iterator[str]:
     yield form
     if not form.startswith("claude-"):
         return
-    dashed = re.sub(r"(?<=\d)\.(?=\d)", "-", form)
+    dashed = _dashed(form)
     if dashed != form:
         yield dashed
     version_first = _VERSION_FIRST.match(dashed)
@@ -175,6 +186,10 @@ def _written(form: str) -> Iterator[str]:
     if family_first:
         family, version, rest = family_first.groups("")
         yield f"claude-{version}-{family}{rest}"
+
+
+def _dashed(form: str) -> str:
+    return _DOT.sub("-", form) if form.startswith("claude-") else form
 
 
 def _stems(model: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ and their sources: ``docs/money.md``.
 
 from __future__ import annotations
 
+from abg.pricing.ceiling import Ceiling, Openness
 from abg.pricing.cost import Cost, CostLine
 from abg.pricing.rates import KINDS, Rates
 from abg.pricing.rows import TIERS, Model, Row
@@ -16,10 +17,12 @@ from abg.pricing.table import Match, PriceTable, Typical
 __all__ = [
     "KINDS",
     "TIERS",
+    "Ceiling",
     "Cost",
     "CostLine",
     "Match",
     "Model",
+    "Openness",
     "PriceTable",
     "Rates",
     "Row",

@@ -110,7 +110,7 @@ def parse_model(
         ConfigError: with the place, what is wrong and the nearest right key.
     """
     _check_name(name, where)
-    blocks = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    blocks = list(value) if isinstance(value, (list, tuple)) else [value]
     if not blocks:
         raise ConfigError(f"{where}: no price row")
     row: Row | None = known.rows[-1] if known else None
@@ -119,7 +119,7 @@ def parse_model(
     rows: list[Row] = []
     for number, block in enumerate(blocks):
         place = where if len(blocks) == 1 else f"{where}[{number}]"
-        if not isinstance(block, Mapping):
+        if not isinstance(block, (dict, Mapping)):
             raise ConfigError(f"{place}: must be a table of keys, not {_kind_of(block)}")
         row = parse_row(name, block, place, before=row, inherit_rates=inherit_rates)
         if rows and (row.valid_from is None or row.valid_from <= (rows[-1].valid_from or date.min)):
@@ -183,7 +183,7 @@ def vendor_of(name: str) -> str:
 
 def _rates(block: Mapping[Any, Any], where: str) -> dict[tuple[str, int], Mapping[str, Decimal]]:
     table = block.get("rates", {})
-    if not isinstance(table, Mapping):
+    if not isinstance(table, (dict, Mapping)):
         raise ConfigError(f"{where}: rates: must be a table by tier, not {_kind_of(table)}")
     rates = {}
     for key, listed in table.items():
@@ -192,7 +192,7 @@ def _rates(block: Mapping[Any, Any], where: str) -> dict[tuple[str, int], Mappin
         if found is None:
             raise ConfigError(f"{place}: a tier, or a tier and a band such as `standard >272000`")
         tier = _word(found[1], f"{where}: rates", TIERS)
-        if not isinstance(listed, Mapping):
+        if not isinstance(listed, (dict, Mapping)):
             raise ConfigError(f"{place}: must be a table of rates, not {_kind_of(listed)}")
         for kind in listed:
             if kind not in KINDS:
@@ -229,7 +229,7 @@ def _amount(value: Any, where: str) -> Decimal:
 
 
 def _multipliers(value: Any, where: str) -> Mapping[str, Decimal]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, (dict, Mapping)):
         raise ConfigError(f"{where}: must be a table, not {_kind_of(value)}")
     found = {}
     for key in value:
@@ -264,7 +264,7 @@ def _day(block: Mapping[Any, Any], key: str, where: str, default: date | None) -
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence):
+    if not isinstance(value, (list, tuple)):
         raise ConfigError(f"{where}: must be a list of names, not {_kind_of(value)}")
     for name in value:
         _check_name(name, where)

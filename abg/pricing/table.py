@@ -22,6 +22,7 @@ from abg.errors import ConfigError
 from abg.money import ZERO
 from abg.names import bare, family_of, find, words_of
 from abg.pricing.billing import cost_of, lines_of
+from abg.pricing.ceiling import OPEN, Ceiling, Openness, ceiling_of
 from abg.pricing.cost import Cost, CostLine
 from abg.pricing.rates import KINDS, ONE, PRECISE, Unlisted
 from abg.pricing.rows import VENDORS, Model, Row, parse_model
@@ -90,6 +91,9 @@ class PriceTable:
     """The user's own price for every unknown model."""
     _known: Mapping[str, str] = field(init=False, repr=False)
     _unlisted: Mapping[str, Unlisted] = field(init=False, repr=False)
+    _words: Mapping[str, Mapping[str, frozenset[str]]] = field(init=False, repr=False)
+    """By vendor: the names in lower case, each with its special words."""
+    _fronts: dict[tuple[str, ...], tuple[Model, ...]] = field(init=False, repr=False, factory=dict)
     _matches: dict[tuple[str, str | None], Match] = field(init=False, repr=False, factory=dict)
     _bands: dict[tuple[Row, str], tuple[Band, ...]] = field(init=False, repr=False, factory=dict)
 
@@ -106,6 +110,13 @@ class PriceTable:
     @_unlisted.default
     def _dearest_listed(self) -> Mapping[str, Unlisted]:
         return {vendor: _unlisted_of(self.models.values(), vendor) for vendor in VENDORS}
+
+    @_words.default
+    def _special_words(self) -> Mapping[str, Mapping[str, frozenset[str]]]:
+        words: dict[str, dict[str, frozenset[str]]] = {vendor: {} for vendor in VENDORS}
+        for name, model in self.models.items():
+            words[model.vendor][name.lower()] = words_of(name)
+        return words
 
     # -- where tables come from ----------------------------------------------------------------
 
@@ -193,25 +204,29 @@ class PriceTable:
         blocked = self.unknown_model == "block"
         if self.unknown_price is not None:
             return Match(name, "unknown_model", "assumed", (self.unknown_price,))
-        own = words_of(name)
-        same = {m.name.lower(): m for m in self.models.values() if m.vendor == vendor}
-        family = family_of(name, same)
+        own, words = words_of(name), self._words.get(vendor, {})
+        family = family_of(name, words)
         if family is not None:
-            members = [same[member] for member in family.names]
-            return Match(
-                name, "family", "assumed", self._dearest_first(members), family.stem, blocked
-            )
-        members = [m for n, m in same.items() if words_of(n) <= own] or list(self.models.values())
-        return Match(name, "vendor", "assumed", self._dearest_first(members), "", blocked)
+            models = self._dearest_first(family.names)
+            return Match(name, "family", "assumed", models, family.stem, blocked)
+        models = self._dearest_first(tuple(n for n, w in words.items() if w <= own))
+        return Match(name, "vendor", "assumed", models, "", blocked)
 
-    def _dearest_first(self, members: list[Model]) -> tuple[Model, ...]:
-        """The members that can be the dearest of all for some usage, by general dearness."""
-        ranked = sorted(members, key=self._dearness, reverse=True)
-        front: list[Model] = []
-        for model in ranked:
-            if not any(self._never_dearer(model, other) for other in front):
-                front.append(model)
-        return tuple(front)
+    def _dearest_first(self, names: tuple[str, ...]) -> tuple[Model, ...]:
+        """The models that can be the dearest of these for some usage, by general dearness.
+
+        Args:
+            names: in lower case; without any, all models stand for them.
+        """
+        front = self._fronts.get(names)
+        if front is None:
+            members = [self.models[self._known[name]] for name in names or self._known]
+            dearest: list[Model] = []
+            for model in sorted(members, key=self._dearness, reverse=True):
+                if not any(self._never_dearer(model, other) for other in dearest):
+                    dearest.append(model)
+            front = self._fronts[names] = tuple(dearest)
+        return front
 
     def _dearness(self, model: Model) -> tuple[Decimal, Decimal]:
         rates = [self.bands(row, "standard")[0].rates for row in model.rows]
@@ -222,15 +237,16 @@ class PriceTable:
         if len(model.rows) > 1 or len(other.rows) > 1:
             return False
         mine, its = model.rows[0], other.rows[0]
-        if any(its.multipliers.get(k, ONE) < m for k, m in mine.multipliers.items()):
+        if self.multiplier(mine, "fast")[0] > self.multiplier(its, "fast")[0]:
             return False
-        if (mine.web_search_usd or ZERO) > (its.web_search_usd or ZERO):
+        if self.web_search_usd(mine)[0] > self.web_search_usd(its)[0]:
             return False
+        us = PRECISE.divide(self.multiplier(mine, "us")[0], self.multiplier(its, "us")[0])
         for tier in {tier for tier, _ in (*mine.rates, *its.rates)}:
             ours, theirs = self.bands(mine, tier), self.bands(its, tier)
             for above in {band.above for band in (*ours, *theirs)}:
                 low, high = band_for(ours, above + 1).rates, band_for(theirs, above + 1).rates
-                if any(low.of(kind) > high.of(kind) for kind in KINDS):
+                if any(low.of(k) * max(us, ONE) > high.of(k) for k in KINDS):
                     return False
         return True
 
@@ -268,6 +284,14 @@ class PriceTable:
             web_search_usd=self.web_search_usd(row)[0],
         )
 
+    def dearest(self, vendor: str, model: str, at: datetime, left: Openness = OPEN) -> Ceiling:
+        """The most that a call can cost per token, and the limits of the model.
+
+        Args:
+            left: what the request fixes and leaves open; by default all is open.
+        """
+        return ceiling_of(self, vendor, model, at, left)
+
     def bands(self, row: Row, tier: str) -> tuple[Band, ...]:
         """The bands of a row in a tier, lowest first."""
         bands = self._bands.get((row, tier))
@@ -295,9 +319,8 @@ class PriceTable:
         """The prices for image tokens whose model nobody named: all image models."""
         match = self._matches.get((vendor, None))
         if match is None:
-            members = [m for m in self.models.values() if m.rows[0].kind == "images"]
-            members = members or list(self.models.values())
-            models = self._dearest_first(members)
+            images = (n.lower() for n, m in self.models.items() if m.rows[0].kind == "images")
+            models = self._dearest_first(tuple(images))
             match = self._matches[vendor, None] = Match("image", "vendor", "assumed", models)
         return match
 
