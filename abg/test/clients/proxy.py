@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +91,20 @@ class ProxyProcess:
         self.config_file = self.folder / "agentbillguard.yaml"
         # JSON is YAML.
         self.config_file.write_text(json.dumps(self._settings), "utf-8")
+        self._start()
+        return self
+
+    def restart_after(self, seconds: float, meanwhile: Callable[[], Any]) -> int:
+        """Stop, do something, and start again after some seconds; entries before that."""
+        entries = len(self.entries)
+        self._stop()
+        meanwhile()
+        time.sleep(seconds)
+        self._start()
+        return entries
+
+    def _start(self) -> None:
+        self._listening.clear()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "abg", "proxy", "--config", str(self.config_file)],
             env=self._environment(),
@@ -103,14 +119,8 @@ class ProxyProcess:
         if not self._listening.wait(PATIENCE) or self._process.poll() is not None:
             self._process.kill()
             raise AssertionError("the proxy did not start; it said:\n" + "\n".join(self.console))
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _stop(self) -> int:
         self._process.send_signal(signal.SIGTERM)
         try:
             code = self._process.wait(PATIENCE)
@@ -118,6 +128,15 @@ class ProxyProcess:
             self._process.kill()
             code = self._process.wait()
         self._reader.join(PATIENCE)
+        return code
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        code = self._stop()
         if kind is None:
             assert code == 0, f"the proxy ended with {code}:\n" + "\n".join(self.console)
 
