@@ -1,7 +1,8 @@
 # One word for each thing a contributor does. PYTHON names another interpreter: make test PYTHON=…
 PYTHON ?= .venv/bin/python
 # Tests that start other programs add nothing to the branches of the pure core.
-SLOW = test_real_claude test_real_codex test_sdks test_testing test_architecture
+SLOW = test_real_claude test_real_codex test_real_terminals test_cap_over_sockets test_sdks \
+	test_testing test_architecture
 
 .PHONY: help venv clients test trial cover lint format types check bench ci
 
