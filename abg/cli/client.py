@@ -224,9 +224,15 @@ def places(environ: Mapping[str, str] = os.environ) -> Places:
 def who() -> str:
     """The user, as changes are recorded in the ledger."""
     name = os.environ.get("USER") or os.environ.get("USERNAME") or ""
-    if not name and hasattr(os, "getuid"):
-        name = f"uid {os.getuid()}"
-    return name
+    if name or sys.platform == "win32":
+        return name
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # A container's user without an entry.
+        return f"uid {os.getuid()}"
 
 
 def dumps(value: Any) -> str:
