@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from msgspec import Raw
 
 from abg.journal.active import Active, Change, missing_lines
@@ -22,7 +22,8 @@ from abg.journal.files import Files
 from abg.journal.health import Health, why
 from abg.journal.replay import Totals
 from abg.journal.rotation import Rotation
-from abg.ledger import Damage, Entry, Event, decode
+from abg.journal.running import RECOVERED
+from abg.ledger import Damage, Entry, Event, decode, digest
 
 __all__ = ["Succession"]
 
@@ -115,13 +116,13 @@ class Succession:
             pass  # the next look finds the name free, tries again, and says so if it must
 
     def carry_over(
-        self, reason: str, archive: str | None = None, lost: Sequence[Entry | Event] = ()
+        self, reason: str, archive: str | None = None, lost: Sequence[bytes] = ()
     ) -> None:
         """Write the totals down, so that no line before is needed for them.
 
         Args:
             archive: where the lines before are now.
-            lost: records that no file has any more. They are written again just before: the
+            lost: lines that no file has any more. They are written again just before: the
                 totals know them already, and what follows replaces what a reader has summed up.
         """
         data: dict[str, Any] = {"reason": reason, "file": self.number}
@@ -131,7 +132,11 @@ class Succession:
         data["ended"] = self._durability.inflight.ended
         data["rules"] = self._totals.digest()
         data["totals"] = Raw(json_of(self._totals.dump()))
-        self._enter([*lost, Event(self._clock(), "rotate", data)])
+        if lost:
+            # The line after them still names the last of them as the one before it.
+            data["bridges"] = [digest(line[:-1]) for line in lost]
+        again = [record for line in lost if (record := _again(line)) is not None]
+        self._enter([*again, Event(self._clock(), "rotate", data)])
 
     def close(self) -> None:
         """Look after what was left behind, close the file."""
@@ -176,14 +181,22 @@ class Succession:
             finally:
                 self._durability.retire(left.fd)
 
-    def _lost(self, identity: str, lines: list[bytes]) -> list[Entry | Event]:
+    def _lost(self, identity: str, lines: list[bytes]) -> list[bytes]:
         if not lines:
             return []
-        missing = missing_lines(self._files, self._path, identity, lines)
-        records = map(decode, missing)
-        return [record for record in records if not isinstance(record, Damage)]
+        return missing_lines(self._files, self._path, identity, lines)
 
     def _warn_once(self, about: str, text: str) -> None:
         if about not in self._said:
             self._said.add(about)
             self._health.warn(text)
+
+
+def _again(line: bytes) -> Entry | Event | None:
+    """The record of a line that is to be written again, marked so."""
+    record = decode(line)
+    if isinstance(record, Damage):
+        return None
+    if isinstance(record, Entry):
+        return evolve(record, marks=(*(record.marks or ()), RECOVERED))
+    return record

@@ -31,7 +31,7 @@ LONGEST_LINE = 4000
 """Bytes above which a line is looked through for texts that are too long."""
 
 
-class _Line(msgspec.Struct, omit_defaults=True):
+class _Line(msgspec.Struct, omit_defaults=True, gc=False):
     """All keys of a call's line in their order; those with a default are left out at it.
 
     For writing, times and amounts are put in as finished text: a Struct does not look at types

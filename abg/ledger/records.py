@@ -95,7 +95,7 @@ class Entry:
         return None
 
 
-class Posting(msgspec.Struct):
+class Posting(msgspec.Struct, gc=False):
     """What totals need of a call's line: an ``Entry`` in short, read twice as fast."""
 
     ts: datetime
@@ -105,11 +105,8 @@ class Posting(msgspec.Struct):
     model: str = ""
     agent: str = "unknown"
     request_id: str = ""
-    status: int = 0
-    end: str = "complete"
     model_requested: str | None = None
     model_scope: str | None = None
-    budgets: tuple[str, ...] | None = None
     subagent: str | None = None
     project: str | None = None
     auth: str | None = None

@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from abg.journal import Journal
 from abg.journal.syncing import Worker
 from abg.ledger import Entry
@@ -95,10 +97,13 @@ class Desk:
         return entry(usd, session, ts=self.clock(), id=f"req_{next(self.numbers)}", **more)
 
     def settle(self, usd: str = "0.01", session: str = "default") -> Entry:
-        made = self.entry(usd, session)
-        self.totals.apply(made)
+        made = self._counted(self.entry(usd, session))
         self.journal.append(made)
         return made
+
+    def _counted(self, made: Entry) -> Entry:
+        self.totals.apply(made)
+        return evolve(made, session_total_usd=self.totals.session_total(made.session_id))
 
     def reserve(self, usd: str = "0.05", session: str = "default") -> str:
         id = f"req_{next(self.numbers)}"
@@ -106,9 +111,7 @@ class Desk:
         return id
 
     def finish(self, id: str, usd: str = "0.01", session: str = "default") -> None:
-        made = entry(usd, session, ts=self.clock(), id=id)
-        self.totals.apply(made)
-        self.journal.append(made)
+        self.journal.append(self._counted(entry(usd, session, ts=self.clock(), id=id)))
 
     def die(self) -> None:
         """The process is killed: the system closes its files, and that is all."""

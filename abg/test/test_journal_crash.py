@@ -17,6 +17,7 @@ import pytest
 
 from abg.journal import read_ledger
 from abg.journal.faults import Died, FaultyFiles, PowerCut
+from abg.journal.verify import verify
 from abg.ledger import Damage, Entry
 from abg.test.journals import Desk, abandon, inline
 
@@ -81,6 +82,7 @@ def check(desk: Desk, witness: Witness) -> None:
     total = sum((entry.cost_usd for entry in entries.values()), Decimal(0))
     assert desk.totals.sessions.get("s", Decimal(0)) == total
     assert sorted(desk.totals.ids) == sorted(entries)
+    assert verify(desk.path).findings == []
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from abg.errors import LedgerUnavailable
 from abg.journal import Journal, read_ledger
 from abg.journal.faults import OPERATIONS, FaultyFiles
 from abg.journal.inflight import read_open
+from abg.journal.verify import verify
 from abg.ledger import Damage, Entry, digest
 from abg.test.journals import Desk, abandon, inline
 
@@ -103,6 +104,7 @@ class Day:
                 assert record.end == "complete"
                 ids.append(record.request_id)
         assert sorted(ids) == sorted(self.handed_in)
+        assert verify(self.desk.path).findings == []
         exact = len(self.handed_in) * Decimal("0.01")
         assert self.desk.totals.sessions.get("default", Decimal(0)) == exact
         self.desk.open(files=None)

@@ -14,6 +14,7 @@ import pytest
 from abg.journal import Files, read_ledger
 from abg.journal.history import ledger_files
 from abg.journal.rotation import Rotation, parse_rotation
+from abg.journal.verify import verify
 from abg.ledger import Damage, Entry, Event, encode
 from abg.test.journals import START, Desk, abandon, entry, inline
 
@@ -25,6 +26,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 
 
 def ids(desk: Desk) -> list[str]:
+    assert verify(desk.path).findings == []
     found = list(read_ledger(desk.path))
     assert not [record for record in found if isinstance(record, Damage)]
     return [record.request_id for record in found if isinstance(record, Entry)]

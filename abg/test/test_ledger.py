@@ -339,10 +339,10 @@ def test_totals_read_a_call_in_short() -> None:
     short = posting(line)
     assert not isinstance(short, (Entry, Event, Damage))
     assert (short.ts, short.cost_usd, short.prev) == (FULL.ts, FULL.cost_usd, "feed")
-    assert (short.session_id, short.model_scope, short.budgets) == (
+    assert (short.session_id, short.model_scope, short.project) == (
         FULL.session_id,
         FULL.model_scope,
-        FULL.budgets,
+        FULL.project,
     )
 
 
