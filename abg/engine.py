@@ -159,6 +159,7 @@ class Engine:
             config,
             Vault(keys, Keyring(self.places.tokens, clock=clock)),
             durable=self.journal.durable if config.ledger_sync == "always" else None,
+            later=reactor.callLater,
             check_host=self.check_host,
         )
         self._wake: Any = None

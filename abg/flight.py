@@ -26,6 +26,7 @@ class Flight:
         "admitted_at",
         "answered_at",
         "asked_at",
+        "bound",
         "call",
         "decision",
         "dialect",
@@ -58,6 +59,7 @@ class Flight:
         self.decision: Decision | None = None
         self.meter: Meter | None = None
         self.hold: Decimal = ZERO
+        self.bound: Decimal | None = None
         self.estimate: Decimal = ZERO
         self.output_limit: int | None = None
         self.admitted_at: datetime | None = None

@@ -24,6 +24,7 @@ from attrs import evolve
 from abg import console
 from abg.background import OpenCalls
 from abg.book import Ask, Book, Decision, Finding, Verdict
+from abg.bound import Bound, BoundFacts, Terms, Unprovable, prove
 from abg.call import Call, Scope, Session
 from abg.config import Config
 from abg.custody import Grant
@@ -95,6 +96,13 @@ class Guard:
         self._waiting: dict[str, Flight] = {}
         self._airborne: dict[str, Flight] = {}
         self._fail_closed = config.on_ledger_error == "block"
+        self._terms = Terms(
+            account_tier=config.account_tier,
+            account_geo=config.account_geo,
+            min_output_tokens=config.strict_min_output_tokens,
+            counter_margin=config.counter_margin,
+            counter_margin_tokens=config.counter_margin_tokens,
+        )
         self.on_waiting: Callable[[], None] = lambda: None
         """Called whenever the time of ``next_wake`` may have changed."""
 
@@ -106,10 +114,18 @@ class Guard:
         call: Call,
         session: Session,
         on_decision: Callable[[Flight], None] | None = None,
+        bound: Bound | Unprovable | None = None,
+        *,
+        tentative: bool = False,
     ) -> Flight:
         """Decide on a call. Its ``decision`` says allow, block or wait.
 
         While it waits nothing is held; ``on_decision`` is called once its fate is known.
+
+        Args:
+            bound: strict mode's proof, or what has none.
+            tentative: only pass the call if its whole bound fits; else nothing is decided yet
+                (``decision`` is None), since the vendor's counter can still narrow the bound.
         """
         match = self.table.resolve(dialect.vendor, call.model)
         scope = Scope(
@@ -126,19 +142,43 @@ class Guard:
         flight.asked_at = self._monotonic()
         self._note_model(match, call)
         flight.estimate = self._estimate(flight, now)
+        self._decide(flight, self._admit(flight, bound, match.blocked, tentative))
+        return flight
+
+    def _admit(
+        self, flight: Flight, bound: Bound | Unprovable | None, unknown: bool, tentative: bool
+    ) -> Decision | None:
+        """The book's decision, unless the call cannot even be asked for."""
+        now = flight.admitted_at or self._clock()
+        if unknown:
+            return _unfit("unknown_model", flight.call.model or "(none)", now)
+        if isinstance(bound, Unprovable):
+            return _unfit("strict", bound.part, now)
+        hold = floor = flight.estimate
+        if bound is not None:
+            flight.bound = hold = bound.full_usd
+            floor = hold if tentative else bound.floor_usd
         decision = self.book.admit(
             Ask(
                 id=flight.id,
-                scope=scope,
-                hold=flight.estimate,
-                floor=flight.estimate,
-                fingerprint=call.fingerprint,
-                thread=session.thread or "",
+                scope=flight.scope,
+                hold=hold,
+                floor=floor,
+                fingerprint=flight.call.fingerprint,
+                thread=flight.session.thread or "",
+                may_wait=not tentative,
             ),
             now,
         )
-        self._decide(flight, decision)
-        return flight
+        if tentative and decision.verdict is not Verdict.ALLOW:
+            return None
+        return decision
+
+    def prove(self, facts: BoundFacts, counted: int | None = None) -> Bound | Unprovable:
+        """The most that a call can cost, by what its request says and the vendor counted."""
+        if counted is not None:
+            facts = evolve(facts, counted_tokens=counted)
+        return prove(facts, self.table, self._clock(), self._terms)
 
     def granted(self, session: Session, grant: Grant) -> Session:
         """The session that a token of abg's own pays in, whatever the request says of it."""
@@ -333,8 +373,10 @@ class Guard:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _decide(self, flight: Flight, decision: Decision) -> None:
+    def _decide(self, flight: Flight, decision: Decision | None) -> None:
         flight.decision = decision
+        if decision is None:
+            return
         flight.admitted_at = decision.at
         verdict = decision.verdict
         flight.waiting = verdict is Verdict.WAIT
@@ -451,6 +493,7 @@ class Guard:
             reason=reason or None,
             would_block=tuple(f.budget for f in shadow) or None,
             hold_usd=flight.hold if flight.hold else None,
+            bound_usd=flight.bound,
             subagent=session.subagent,
             thread=session.thread,
             parent=session.parent,
@@ -513,3 +556,8 @@ class Guard:
                 f"[abg] unknown model {name}: priced as the dearest of its family "
                 f"({match.name}); add it under prices: to price it exactly"
             )
+
+
+def _unfit(kind: str, what: str, now: datetime) -> Decision:
+    """A call that may not pass whatever is left of the budgets."""
+    return Decision(Verdict.BLOCK, ZERO, now, (Finding(kind, kind, what),))

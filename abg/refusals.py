@@ -60,6 +60,10 @@ def _remedy(finding: Finding, scope: Scope) -> str:
         return f"Let it go on with: abg unblock {which}"
     if finding.kind == "loop":
         return f"Look at what it repeats; start again with: abg reset --session {session}"
+    if finding.kind == "strict":
+        return "Leave that part out, or use enforcement: estimate"
+    if finding.kind == "unknown_model":
+        return "Add its price under prices: in the configuration, or allow it there"
     if finding.kind == "session":
         return f"Raise it with: abg budget raise --session {session} --by 5"
     return f"Raise it with: abg budget raise --budget {shlex.quote(finding.budget)} --by 5"

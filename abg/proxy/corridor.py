@@ -8,6 +8,7 @@ in order: the client (``Handler``), the vendor (``AnswerListener``), and the gua
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from abg.access import check_access
 from abg.bodies import BodyRoom
@@ -29,6 +30,10 @@ ROOM_FOR_BODIES = 8
 FORWARDED = frozenset((Kind.MODEL, Kind.UNMETERED, Kind.FREE, Kind.PASS))
 
 
+def _never(seconds: float, function: Any) -> None:
+    """Without a clock nothing is given up."""
+
+
 class Corridor:
     """The application behind every door of abg.
 
@@ -37,6 +42,7 @@ class Corridor:
         upstreams: the way to the vendors.
         vault: the vendors' keys, where abg holds them.
         durable: calls back once the ledger's lines so far are on disk; None: nobody waits for it.
+        later: calls a function after so many seconds (``reactor.callLater``).
         check_host: False where a mounting site answers for the Host header itself.
     """
 
@@ -49,11 +55,13 @@ class Corridor:
         vault: Vault,
         *,
         durable: Callable[[Callable[[], None]], None] | None = None,
+        later: Callable[[float, Any], Any] = _never,
         check_host: bool = True,
     ) -> None:
         self.guard = guard
         self.vault = vault
         self.durable = durable
+        self.later = later
         self.router = router
         self.upstreams = upstreams
         self.config = config

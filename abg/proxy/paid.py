@@ -11,7 +11,6 @@ from abg.attribution import identify
 from abg.bodies import BodyRoom
 from abg.book import Verdict
 from abg.call import Call, Headers
-from abg.config import Config
 from abg.custody import Grant
 from abg.decompress import decoder_for
 from abg.dialects import Dialect
@@ -21,16 +20,19 @@ from abg.flight import Flight
 from abg.gate import Gate
 from abg.headers import for_client
 from abg.proxy.answers import say
-from abg.proxy.passage import House, Passage
+from abg.proxy.passage import Passage
+from abg.proxy.strict import Strict, StrictHouse
 from abg.routing import Kind, Route
 
 __all__ = ["PaidCall"]
 
+UNPACKED = 8
+"""How much larger a compressed body that nobody can read is taken to be."""
 
-class PaidHouse(House, Protocol):
+
+class PaidHouse(StrictHouse, Protocol):
     """What a paid call needs of the corridor."""
 
-    config: Config
     room: BodyRoom
     max_body: int
     durable: Callable[[Callable[[], None]], None] | None
@@ -57,6 +59,7 @@ class PaidCall(Passage):
         self._room = 0
         self._body: bytes | None = None
         self._added_usage = False
+        self._strict: Strict | None = None
 
     # -- read ----------------------------------------------------------------------------------
 
@@ -115,28 +118,40 @@ class PaidCall(Passage):
     # -- identify, admit -----------------------------------------------------------------------
 
     def _ask(self, body: bytes) -> None:
-        call = self._read_call(body)
+        config, dialect = self._corridor.config, self._dialect
+        plain = self._plain(body)
+        call = dialect.read_call(self._route.endpoint, plain or b"")
+        if plain is None:
+            call = evolve(call, readable=False, body_bytes=len(body) * UNPACKED)
+        elif plain is not body:
+            # A compressed body is forwarded as it came: abg adds nothing to it.
+            call = evolve(call, include_usage=True)
+        if config.max_identical_requests is not None and plain:
+            call = evolve(call, fingerprint=dialect.fingerprint(plain))
         session = identify(self._route.session, self._exchange.headers, call, self._route.upstream)
         if self._grant is not None:
             session = self._guard.granted(session, self._grant)
         self._body = body
-        self._flight = flight = self._guard.ask(self._dialect, call, session, self._decided)
+        if config.enforcement != "strict":
+            self._admit(self._guard.ask(dialect, call, session, self._decided))
+            return
+        self._strict = Strict(self._corridor, self._route, dialect, call, self._headers, plain)
+        self._strict.ask(session, self._decided, self._admit)
+
+    def _admit(self, flight: Flight) -> None:
+        self._flight = flight
         self._decided(flight)
 
-    def _read_call(self, body: bytes) -> Call:
-        endpoint = self._route.endpoint
+    def _plain(self, body: bytes) -> bytes | None:
+        """The body, decompressed; None if nobody can."""
         encoding = header(self._exchange.headers, b"content-encoding")
         if not encoding or not body:
-            return self._dialect.read_call(endpoint, body)
+            return body
         try:
             decoder = decoder_for(encoding)
-            plain = body if decoder is None else decoder.feed(body) + decoder.end()
+            return body if decoder is None else decoder.feed(body) + decoder.end()
         except UnreadableBody:
-            call = self._dialect.read_call(endpoint, b"")
-            return evolve(call, readable=False, body_bytes=len(body) * 4)
-        call = self._dialect.read_call(endpoint, plain)
-        # Such a body is forwarded as it came: abg adds nothing to it.
-        return evolve(call, include_usage=True)
+            return None
 
     def _decided(self, flight: Flight) -> None:
         if self._done or flight.decision is None:
@@ -170,8 +185,13 @@ class PaidCall(Passage):
             self._send(None if exchange.content_length != 0 else b"")
             exchange.resume_body()
             return
+        assert body is not None
+        if self._strict is not None:
+            lowered = self._strict.lowered(flight)
+            if lowered is not None:
+                body = lowered
+                self._headers = without(self._headers, b"content-encoding")
         if not flight.call.include_usage:
-            assert body is not None
             body = self._dialect.ask_for_usage(body)
             self._added_usage = True
         self._send(body)
@@ -181,7 +201,7 @@ class PaidCall(Passage):
         kept = for_client(headers)
         if self._added_usage:
             # A chunk is taken out again, so that the vendor's length no longer holds.
-            kept = [(n, v) for n, v in kept if n.lower() != b"content-length"]
+            kept = without(kept, b"content-length")
         return kept
 
     def answer_head(self, status: int, reason: bytes, headers: Headers, has_body: bool) -> None:
@@ -264,6 +284,8 @@ class PaidCall(Passage):
             self._exchange.abort()
 
     def _leave(self) -> None:
+        if self._strict is not None:
+            self._strict.forget()
         self._free_room()
         super()._leave()
 
@@ -287,3 +309,7 @@ def header(headers: Headers, name: bytes) -> bytes:
         if key.lower() == name:
             return value
     return b""
+
+
+def without(headers: Headers, name: bytes) -> Headers:
+    return [field for field in headers if field[0].lower() != name]

@@ -1,0 +1,126 @@
+"""Strict mode's way to a decision: prove a bound, have the input counted, lower the output.
+
+In this order (issue of the cap that never gives way): the whole bound fits and passes; else the
+vendor's free counter narrows the input; else the output allowance is lowered to what the budget
+still pays; only then the call waits or is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from abg.bound import Bound, BoundFacts, Unprovable
+from abg.call import Call, Headers, Session
+from abg.config import Config
+from abg.counting import count_question
+from abg.dialects import Dialect
+from abg.flight import Flight
+from abg.headers import for_vendor
+from abg.proxy.counter import Question
+from abg.proxy.passage import House
+from abg.routing import Route
+
+__all__ = ["Strict", "StrictHouse"]
+
+
+class StrictHouse(House, Protocol):
+    """What strict mode needs of the corridor."""
+
+    config: Config
+    later: Callable[[float, Any], Any]
+
+
+class Strict:
+    """One call's bound, and what it takes to keep it.
+
+    Args:
+        plain: the body, decompressed; None if nobody can read it.
+    """
+
+    def __init__(
+        self,
+        house: StrictHouse,
+        route: Route,
+        dialect: Dialect,
+        call: Call,
+        headers: Headers,
+        plain: bytes | None,
+    ) -> None:
+        self._house = house
+        self._route = route
+        self._dialect = dialect
+        self._call = call
+        self._headers = headers
+        self._plain = plain or b""
+        self._facts: BoundFacts = dialect.bound_facts(route.endpoint, self._plain)
+        self._bound: Bound | Unprovable = house.guard.prove(self._facts)
+        self._question: Question | None = None
+
+    def ask(
+        self,
+        session: Session,
+        on_decision: Callable[[Flight], None],
+        then: Callable[[Flight], None],
+    ) -> None:
+        """Ask for the call; ``then`` gets its flight, perhaps only after the vendor's count."""
+        guard, bound = self._house.guard, self._bound
+        if isinstance(bound, Bound) and not bound.exact_input:
+            question = self._ask_counter()
+            if question is not None:
+                flight = guard.ask(
+                    self._dialect, self._call, session, on_decision, bound, tentative=True
+                )
+                if flight.decision is not None:
+                    then(flight)
+                    return
+
+                def told(count: int | None) -> None:
+                    self._question = None
+                    if count is not None:
+                        self._bound = guard.prove(self._facts, count)
+                    then(guard.ask(self._dialect, self._call, session, on_decision, self._bound))
+
+                self._send(question, told)
+                return
+        then(guard.ask(self._dialect, self._call, session, on_decision, bound))
+
+    def lowered(self, flight: Flight) -> bytes | None:
+        """The body with the output allowance that the hold pays for; None: as it came."""
+        bound = self._bound
+        assert isinstance(bound, Bound)
+        allowance = bound.allowance_for(flight.hold)
+        if allowance is None or (
+            allowance >= bound.allowance and self._facts.max_output_tokens is not None
+        ):
+            return None
+        flight.output_limit = allowance
+        return self._dialect.lower_output(self._plain, allowance)
+
+    def forget(self) -> None:
+        """The client has gone, or the call was decided."""
+        if self._question is not None:
+            self._question.forget()
+            self._question = None
+
+    def _ask_counter(self) -> tuple[bytes, bytes] | None:
+        if self._route.upstream == "chatgpt":
+            return None
+        return count_question(self._route.endpoint, self._route.target, self._plain)
+
+    def _send(self, question: tuple[bytes, bytes], told: Callable[[int | None], None]) -> None:
+        house, target = self._house, question[0]
+        asked = self._question = Question(told, house.later)
+        headers = [
+            field
+            for field in for_vendor(self._headers, house.router.extra_headers(self._route.upstream))
+            if field[0].lower() != b"content-encoding"
+        ]
+        asked.vendor = house.upstreams.request(
+            house.router.origin(self._route.upstream),
+            b"POST",
+            target,
+            headers,
+            question[1],
+            asked,
+        )
