@@ -6,7 +6,8 @@ which is made from ``keys``; a test holds the two together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import timezone as utc_zone
 from datetime import tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -14,13 +15,19 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
+from attrs.converters import optional
 
 from abg.budget import Budget, daily_budget, session_budget
 from abg.config.zone import MACHINE_ZONE
+from abg.money import usd
 
 __all__ = ["Config", "HeaderFields", "Loaded"]
 
 HeaderFields = tuple[tuple[str, str], ...]
+
+
+def _shares(value: Decimal | Iterable[Decimal]) -> tuple[Decimal, ...]:
+    return (value,) if isinstance(value, Decimal) else tuple(value)
 
 
 def _nothing() -> Mapping[str, Any]:
@@ -31,9 +38,9 @@ def _nothing() -> Mapping[str, Any]:
 class Config:
     """The whole configuration; ``Config()`` is the one of a user without a file."""
 
-    session_budget_usd: Decimal | None = Decimal(5)
-    daily_budget_usd: Decimal | None = Decimal(20)
-    warn_at: tuple[Decimal, ...] = (Decimal("0.8"),)
+    session_budget_usd: Decimal | None = field(default=Decimal(5), converter=optional(usd))
+    daily_budget_usd: Decimal | None = field(default=Decimal(20), converter=optional(usd))
+    warn_at: tuple[Decimal, ...] = field(default=(Decimal("0.8"),), converter=_shares)
     block_on_limit: bool = True
     budgets: tuple[Budget, ...] = ()
     """All rows: that of the session and that of the day, which the fields above make, first."""
@@ -63,7 +70,8 @@ class Config:
     upstream_anthropic: str = "https://api.anthropic.com"
     upstream_openai: str = "https://api.openai.com"
     upstream_chatgpt: str = "https://chatgpt.com/backend-api/codex"
-    upstream_headers: Mapping[str, HeaderFields] = field(factory=_nothing)
+    upstream_headers: Mapping[str, HeaderFields] = field(factory=_nothing, repr=False)
+    """Values may be secrets: they never stand in a message."""
     ca_file: Path | None = None
     connect_timeout_seconds: float = 30
     upstream_silence_seconds: float = 900
@@ -92,7 +100,10 @@ class Config:
     @property
     def zone(self) -> tzinfo:
         """Whose midnight ends the day."""
-        return MACHINE_ZONE if self.timezone is None else ZoneInfo(self.timezone)
+        if self.timezone is None:
+            return MACHINE_ZONE
+        # Known also where the system has no database of zones.
+        return utc_zone.utc if self.timezone == "UTC" else ZoneInfo(self.timezone)
 
 
 @frozen
