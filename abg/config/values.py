@@ -38,8 +38,8 @@ def _nothing() -> Mapping[str, Any]:
 class Config:
     """The whole configuration; ``Config()`` is the one of a user without a file."""
 
-    session_budget_usd: Decimal | None = field(default=Decimal(5), converter=optional(usd))
-    daily_budget_usd: Decimal | None = field(default=Decimal(20), converter=optional(usd))
+    session_budget_usd: Decimal | None = field(default=Decimal("5.0"), converter=optional(usd))
+    daily_budget_usd: Decimal | None = field(default=Decimal("20.0"), converter=optional(usd))
     warn_at: tuple[Decimal, ...] = field(default=(Decimal("0.8"),), converter=_shares)
     block_on_limit: bool = True
     budgets: tuple[Budget, ...] = ()
