@@ -35,7 +35,8 @@ class OpenCall:
     subagent: str | None = None
     project: str | None = None
     auth: str = "none"
-    budgets: tuple[str, ...] | None = None
+    model_scope: str = ""
+    """The model that budgets go by: the requested one, as the price table resolved it."""
 
 
 class OpenCalls:
@@ -70,7 +71,7 @@ class OpenCalls:
                 subagent=record.subagent,
                 project=record.project,
                 auth=record.auth or "none",
-                budgets=record.budgets,
+                model_scope=record.model_scope or record.model_requested or record.model,
             )
             while len(self._open) > MOST:
                 del self._open[next(iter(self._open))]
@@ -90,7 +91,7 @@ class OpenCalls:
                 c.subagent,
                 c.project,
                 c.auth,
-                None if c.budgets is None else list(c.budgets),
+                c.model_scope,
             ]
             for id, c in self._open.items()
         ]
@@ -113,7 +114,7 @@ class OpenCalls:
                 row[8],
                 row[9],
                 row[10],
-                None if row[11] is None else tuple(row[11]),
+                row[11],
             )
             for row in data
         }

@@ -13,7 +13,6 @@ Each call that asks ends exactly once: by ``refuse`` (inside ``ask``), ``leave``
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -30,20 +29,16 @@ from abg.config import Config
 from abg.custody import Grant
 from abg.dialects import Dialect, Meter, Refusal
 from abg.errors import LedgerUnavailable
-from abg.estimate import History, estimate
 from abg.flight import Flight
+from abg.histories import Histories
 from abg.ledger import Entry, Event
 from abg.money import ZERO
-from abg.presume import Shortfall, presume
+from abg.outcome import Outcome, adjustment, charged, entry_of, facts_of, line_of, would_block
 from abg.pricing import PriceTable
 from abg.refusals import decision_headers, refusal_text
 from abg.tally import Tally
-from abg.usage import Reading
 
 __all__ = ["Guard", "Ledger"]
-
-HISTORIES = 4096
-"""Sessions whose recent calls are remembered for estimates; an older one starts afresh."""
 
 
 class Ledger(Protocol):
@@ -91,7 +86,7 @@ class Guard:
         self._monotonic = monotonic
         self._new_id = new_id
         self._say = say
-        self._histories: OrderedDict[str, History] = OrderedDict()
+        self._histories = Histories()
         self._grants: set[str] = set()
         self._waiting: dict[str, Flight] = {}
         self._airborne: dict[str, Flight] = {}
@@ -203,7 +198,7 @@ class Guard:
         try:
             if self._fail_closed and not self.ledger.healthy:
                 raise LedgerUnavailable(self.ledger.problem)
-            self.ledger.reserve(flight.id, self._facts(flight))
+            self.ledger.reserve(flight.id, facts_of(flight))
         except LedgerUnavailable:
             if self._fail_closed:
                 self.book.void(flight.id, self._clock())
@@ -225,7 +220,8 @@ class Guard:
         self._waiting.pop(flight.id, None)
         self.book.leave(flight.id)
         self._end(flight)
-        self._record(flight, Reading(), ZERO, "allow", "client_gone", reason="left while waiting")
+        total = self.book.session_total(flight.session.id)
+        self._record(flight, Outcome("allow", "client_gone", total, reason="left while waiting"))
         self.wake()
 
     def refusal(self, flight: Flight) -> Refusal:
@@ -259,7 +255,7 @@ class Guard:
         self._end(flight)
         now = self._clock()
         flight.status = status or flight.status
-        reading, source = self._reading(flight, end)
+        reading, source = charged(flight, end, self._monotonic() - flight.sent_at)
         cost, price, marks = ZERO, "table", reading.marks
         if source != "none":
             priced = self.table.cost(
@@ -272,25 +268,23 @@ class Guard:
             cost, price, marks = priced.usd, priced.price, priced.marks
             if source == "estimated" and self.config.enforcement == "strict":
                 cost = max(cost, flight.hold)
-        keep_open = source == "estimated" and reading.response_id is not None and end == "complete"
+        keep_open = source == "estimated" and end == "complete"
         settled = self.book.settle(flight.id, cost, now, failed=flight.status >= 400)
-        action = "warn" if settled.warnings or self._would_block(flight) else "allow"
-        if source == "measured" and status < 400:
-            self._history(flight.session.id).add(flight.call, reading, cost)
-        self._record(
-            flight,
-            reading,
-            cost,
-            action,
-            end,
-            session_total=settled.session_total,
+        if source == "measured" and flight.status < 400:
+            self._histories.learn(flight.session.id, flight.call, reading, cost)
+        outcome = Outcome(
+            action="warn" if settled.warnings or would_block(flight) else "allow",
+            end=end,
+            session_total_usd=settled.session_total,
+            reading=reading,
+            cost_usd=cost,
             cost_source=source,
             price=price,
             marks=marks,
             reason=reason,
-            warnings=settled.warnings,
-            open_id=reading.response_id if keep_open else None,
+            open=reading.response_id if keep_open else None,
         )
+        self._record(flight, outcome, settled.warnings)
         self.ledger.release(flight.id)
         self.wake()
 
@@ -300,34 +294,10 @@ class Guard:
         opened = self.opened.get(response_id)
         if opened is None or not reading.final:
             return
-        now = self._clock()
         call = Call(dialect.name, opened.endpoint, opened.model)
-        cost = self.table.cost(dialect.vendor, reading, call, opened.ts)
-        usage = reading.usage
-        self._write_event(
-            Event(
-                now,
-                "adjust",
-                {
-                    "session_id": opened.session_id,
-                    "cost_usd": cost.usd - opened.cost_usd,
-                    "measured_usd": cost.usd,
-                    "open": response_id,
-                    "of": opened.request_id,
-                    "at": opened.ts.isoformat(),
-                    "agent": opened.agent,
-                    "model": reading.model or opened.model,
-                    "project": opened.project,
-                    "auth": opened.auth,
-                    "subagent": opened.subagent,
-                    "budgets": opened.budgets,
-                    "input_tokens": usage.input_tokens,
-                    "output_tokens": usage.output_tokens,
-                    "cache_read_tokens": usage.cache_read_tokens,
-                    "cache_write_tokens": usage.cache_write_tokens,
-                },
-            )
-        )
+        cost = self.table.cost(dialect.vendor, reading, call, opened.ts).usd
+        data = adjustment(response_id, opened, reading, cost)
+        self._write_event(Event(self._clock(), "adjust", data))
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -389,159 +359,28 @@ class Guard:
             self._end(flight)
             reason = "; ".join(f.message() for f in decision.findings)
             flight.status = self.refusal(flight).status
-            self._record(flight, Reading(), ZERO, "block", "blocked", reason=reason)
+            total = self.book.session_total(flight.session.id)
+            self._record(flight, Outcome("block", "blocked", total, reason=reason))
 
     def _end(self, flight: Flight) -> None:
         flight.ended = True
         self._airborne.pop(flight.id, None)
 
-    def _reading(self, flight: Flight, end: str) -> tuple[Reading, str]:
-        reading = flight.meter.reading if flight.meter is not None else Reading()
-        answered_badly = flight.status >= 300 or (flight.status and flight.status < 200)
-        if reading.final:
-            return reading, "measured" if reading.billed else "none"
-        if not flight.sent or (answered_badly and flight.answered_at is not None):
-            return reading, "none"
-        if reading.failed and not reading.samplings and not reading.output_bytes:
-            return reading, "none"
-        shortfall = Shortfall(
-            seconds=self._monotonic() - flight.sent_at,
-            answered=end == "complete",
-            max_output_tokens=flight.output_limit,
-        )
-        return presume(reading, flight.call, shortfall), "estimated"
-
     def _estimate(self, flight: Flight, now: datetime) -> Decimal:
         rates = self.table.typical(flight.dialect.vendor, flight.call.model, now)
         flight.output_limit = rates.max_output_tokens
-        return estimate(flight.call, rates, self._histories.get(flight.session.id))
+        return self._histories.estimate(flight.session.id, flight.call, rates)
 
-    def _history(self, session: str) -> History:
-        history = self._histories.get(session)
-        if history is None:
-            history = self._histories[session] = History()
-            if len(self._histories) > HISTORIES:
-                self._histories.popitem(last=False)
-        else:
-            self._histories.move_to_end(session)
-        return history
-
-    def _facts(self, flight: Flight) -> dict[str, Any]:
-        session, scope = flight.session, flight.scope
-        facts: dict[str, Any] = {
-            "ts": flight.admitted_at,
-            "session_id": scope.session,
-            "agent": scope.agent,
-            "model": flight.call.model,
-            "hold_usd": flight.hold or flight.estimate,
-            "auth": scope.auth,
-        }
-        if session.subagent:
-            facts["subagent"] = session.subagent
-        if session.project:
-            facts["project"] = session.project
-        return facts
-
-    def _would_block(self, flight: Flight) -> Sequence[Finding]:
-        return flight.decision.would_block if flight.decision is not None else ()
-
-    def _record(
-        self,
-        flight: Flight,
-        reading: Reading,
-        cost: Decimal,
-        action: str,
-        end: str,
-        *,
-        session_total: Decimal | None = None,
-        cost_source: str = "none",
-        price: str = "table",
-        marks: tuple[str, ...] = (),
-        reason: str = "",
-        warnings: Sequence[Finding] = (),
-        open_id: str | None = None,
-    ) -> None:
-        session, call, usage = flight.session, flight.call, reading.usage
-        if session_total is None:
-            session_total = self.book.session_total(session.id)
-        now = self._monotonic()
-        answered = flight.answered_at
-        model = reading.model or call.model
-        shadow = self._would_block(flight)
-        entry = Entry(
-            ts=flight.admitted_at or self._clock(),
-            session_id=session.id,
-            model=model,
-            input_tokens=usage.input_tokens + usage.audio_input_tokens,
-            output_tokens=usage.output_tokens + usage.audio_output_tokens,
-            cost_usd=cost,
-            session_total_usd=session_total,
-            action=action,
-            request_id=flight.id,
-            agent=session.agent,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_tokens=usage.cache_write_tokens,
-            reasoning_tokens=reading.reasoning_tokens,
-            status=flight.status,
-            duration_ms=round((now - flight.asked_at) * 1000),
-            ttft_ms=None if answered is None else round((answered - flight.sent_at) * 1000),
-            end=end,
-            cost_source=cost_source,
-            price=price,
-            model_requested=call.model if call.model != model else None,
-            model_scope=flight.scope.model if flight.scope.model != call.model else None,
-            reason=reason or None,
-            would_block=tuple(f.budget for f in shadow) or None,
-            hold_usd=flight.hold if flight.hold else None,
-            bound_usd=flight.bound,
-            subagent=session.subagent,
-            thread=session.thread,
-            parent=session.parent,
-            project=session.project,
-            auth=session.auth if session.auth != "none" else None,
-            session_source=session.source,
-            request_class=session.request_class,
-            endpoint=call.endpoint,
-            tier=reading.tier,
-            speed=reading.speed,
-            geo=reading.geo,
-            web_searches=reading.web_searches or None,
-            marks=marks or None,
-            response_id=reading.response_id,
-            open=open_id,
-        )
+    def _record(self, flight: Flight, outcome: Outcome, warnings: Sequence[Finding] = ()) -> None:
+        entry = entry_of(flight, outcome, self._monotonic())
         try:
             self.ledger.append(entry)
         except LedgerUnavailable as error:
             self._say(f"[abg] ERROR ledger: {error}")
-        if open_id is not None:
+        if entry.open is not None:
             self.opened.apply(entry)
-        self.tally.record(entry, end)
-        self._say(self._line(entry, end, warnings, shadow))
-
-    def _line(
-        self, entry: Entry, end: str, warnings: Sequence[Finding], shadow: Sequence[Finding]
-    ) -> str:
-        if entry.action == "block":
-            return console.blocked(entry.session_id, entry.reason or "")
-        if entry.action == "warn":
-            texts = [f.message() + " (not blocked: block_on_limit is false)" for f in shadow]
-            texts += [f.warning() for f in warnings]
-            return console.warned(
-                entry.session_id, entry.cost_usd, entry.session_total_usd, "; ".join(texts)
-            )
-        if entry.status >= 500 and end != "complete":
-            return console.failed(entry.session_id, entry.model, entry.reason or end)
-        notes = [] if end == "complete" else [end.replace("_", " ")]
-        if entry.cost_source == "estimated":
-            notes.append("estimated")
-        return console.allowed(
-            entry.session_id,
-            entry.model,
-            entry.cost_usd,
-            entry.session_total_usd,
-            ", ".join(notes),
-        )
+        self.tally.record(entry, entry.end)
+        self._say(line_of(entry, warnings, would_block(flight)))
 
     def _write_event(self, event: Event) -> None:
         self.ledger.append(event)

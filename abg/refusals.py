@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote
 
-from abg.book import Decision, Finding
 from abg.call import Headers, Scope
+from abg.decision import Decision
+from abg.finding import Finding
 
 __all__ = ["decision_headers", "refusal_text"]
 

@@ -24,7 +24,6 @@ def entry(id: str | None) -> Entry:
         action="allow",
         request_id="r",
         open=id,
-        budgets=("session",),
         endpoint="responses",
     )
 

@@ -1,0 +1,211 @@
+"""From the end of a call to its words: the ledger's entry, the console's line, an adjustment.
+
+Pure: what ended, how, and at what cost is handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from attrs import frozen
+
+from abg import console
+from abg.background import OpenCall
+from abg.finding import Finding
+from abg.flight import Flight
+from abg.ledger import Entry
+from abg.money import ZERO
+from abg.presume import Shortfall, presume
+from abg.usage import Reading
+
+__all__ = ["Outcome", "adjustment", "charged", "entry_of", "facts_of", "line_of", "would_block"]
+
+NOTHING_READ = Reading()
+
+
+@frozen
+class Outcome:
+    """How a call ended, and what it came to."""
+
+    action: str
+    end: str
+    session_total_usd: Decimal
+    reading: Reading = NOTHING_READ
+    cost_usd: Decimal = ZERO
+    cost_source: str = "none"
+    price: str = "table"
+    marks: tuple[str, ...] = ()
+    reason: str = ""
+    open: str | None = None
+    """The id under which the real usage may still come."""
+
+
+def would_block(flight: Flight) -> tuple[Finding, ...]:
+    """What would have blocked the call if blocking were on."""
+    return flight.decision.would_block if flight.decision is not None else ()
+
+
+def charged(flight: Flight, end: str, seconds: float) -> tuple[Reading, str]:
+    """What the call is charged for, and whether that was ``measured``, is ``estimated``, or
+    ``none`` (contract 14 and 15).
+
+    Args:
+        seconds: from sending the request to its end.
+    """
+    reading = flight.meter.reading if flight.meter is not None else NOTHING_READ
+    if reading.final:
+        return reading, "measured" if reading.billed else "none"
+    refused = flight.answered_at is not None and not 200 <= flight.status < 300
+    if not flight.sent or refused:
+        return reading, "none"
+    if reading.failed and not reading.samplings and not reading.output_bytes:
+        return reading, "none"
+    shortfall = Shortfall(
+        seconds=seconds,
+        answered=end == "complete",
+        max_output_tokens=flight.output_limit,
+    )
+    return presume(reading, flight.call, shortfall), "estimated"
+
+
+def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
+    """The ledger's line for a call that ended at ``now`` (seconds, monotonic)."""
+    session, call, reading = flight.session, flight.call, outcome.reading
+    usage, answered = reading.usage, flight.answered_at
+    model = reading.model or call.model
+    shadow = would_block(flight)
+    assert flight.admitted_at is not None
+    return Entry(
+        ts=flight.admitted_at,
+        session_id=session.id,
+        model=model,
+        input_tokens=usage.input_tokens + usage.audio_input_tokens,
+        output_tokens=(usage.output_tokens + usage.audio_output_tokens + usage.image_output_tokens),
+        cost_usd=outcome.cost_usd,
+        session_total_usd=outcome.session_total_usd,
+        action=outcome.action,
+        request_id=flight.id,
+        agent=session.agent,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=reading.reasoning_tokens,
+        status=flight.status,
+        duration_ms=round((now - flight.asked_at) * 1000),
+        ttft_ms=None if answered is None else round((answered - flight.sent_at) * 1000),
+        end=outcome.end,
+        cost_source=outcome.cost_source,
+        price=outcome.price,
+        hold_usd=flight.hold or None,
+        bound_usd=flight.bound,
+        model_requested=call.model if call.model != model else None,
+        model_scope=flight.scope.model if flight.scope.model != call.model else None,
+        reason=outcome.reason or None,
+        would_block=tuple(f.budget for f in shadow) or None,
+        subagent=session.subagent,
+        thread=session.thread,
+        parent=session.parent,
+        project=session.project,
+        auth=session.auth if session.auth != "none" else None,
+        session_source=session.source,
+        request_class=session.request_class,
+        endpoint=call.endpoint,
+        tier=reading.tier,
+        speed=reading.speed,
+        geo=reading.geo,
+        web_searches=reading.web_searches or None,
+        marks=outcome.marks or None,
+        response_id=reading.response_id,
+        open=outcome.open,
+        models=_by_model(reading, model),
+    )
+
+
+def facts_of(flight: Flight) -> dict[str, Any]:
+    """What the in-flight journal keeps of a call, to enter it after a crash."""
+    session, scope = flight.session, flight.scope
+    facts: dict[str, Any] = {
+        "ts": flight.admitted_at,
+        "session_id": scope.session,
+        "agent": scope.agent,
+        "model": flight.call.model,
+        "hold_usd": flight.hold or flight.estimate,
+        "auth": scope.auth,
+    }
+    if scope.model != flight.call.model:
+        facts["model_scope"] = scope.model
+    for name in ("subagent", "project", "thread"):
+        value = getattr(session, name)
+        if value:
+            facts[name] = value
+    return facts
+
+
+def line_of(entry: Entry, warnings: Sequence[Finding], shadow: Sequence[Finding]) -> str:
+    """The console's line for an entry."""
+    if entry.action == "block":
+        return console.blocked(entry.session_id, entry.reason or "")
+    if entry.action == "warn":
+        texts = [f.message() + " (not blocked: block_on_limit is false)" for f in shadow]
+        texts += [f.warning() for f in warnings]
+        return console.warned(
+            entry.session_id, entry.cost_usd, entry.session_total_usd, "; ".join(texts)
+        )
+    if entry.status >= 500 and entry.end != "complete":
+        return console.failed(entry.session_id, entry.model, entry.reason or entry.end)
+    notes = [] if entry.end == "complete" else [entry.end.replace("_", " ")]
+    if entry.cost_source == "estimated":
+        notes.append("estimated")
+    return console.allowed(
+        entry.session_id, entry.model, entry.cost_usd, entry.session_total_usd, ", ".join(notes)
+    )
+
+
+def adjustment(
+    response_id: str, opened: OpenCall, reading: Reading, cost: Decimal
+) -> dict[str, Any]:
+    """The data of the ``adjust`` line that corrects an estimate to what was measured."""
+    usage = reading.usage
+    data: dict[str, Any] = {
+        "session_id": opened.session_id,
+        "cost_usd": cost - opened.cost_usd,
+        "measured_usd": cost,
+        "open": response_id,
+        "of": opened.request_id,
+        "at": opened.ts.isoformat(),
+        "agent": opened.agent,
+        "model": reading.model or opened.model,
+        "model_scope": opened.model_scope,
+        "auth": opened.auth,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+    }
+    for name in ("project", "subagent"):
+        value = getattr(opened, name)
+        if value:
+            data[name] = value
+    return data
+
+
+def _by_model(reading: Reading, model: str) -> dict[str, Any] | None:
+    """Usage by model, where one answer was billed at several."""
+    names = {sampling.model or model for sampling in reading.samplings}
+    if len(names) < 2:
+        return None
+    table: dict[str, dict[str, int]] = {}
+    for sampling in reading.samplings:
+        row = table.setdefault(
+            sampling.model or model,
+            {
+                "input_tokens": 0,
+                "output_tokens": 0,
+                "cache_read_tokens": 0,
+                "cache_write_tokens": 0,
+            },
+        )
+        for name in row:
+            row[name] += getattr(sampling.usage, name)
+    return table
