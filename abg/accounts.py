@@ -1,46 +1,58 @@
-"""Accounts: what is spent and held for each key of one budget shape, by kind of window.
+"""Accounts: what calls of one description hold and have spent, under each key.
 
-An ``Accounts`` object belongs to one shape (counted by what, matching what, over which window)
-and serves every budget of that shape, each with its own limit. Its keys are session names, model
-names and so on. ``spent`` is a pure function of what was added and of the instant asked about, in
-whatever order things were added and however the clock moves; ``held`` counts until its
-reservation ends, whatever window it began in (contract 10).
-
-Sums are exact. An idle key costs one entry of a dict (lifetime) or nothing (once its windows have
-passed). ``abg.rolling`` holds the kind with rolling windows.
+Accounts belong to a description, which is what budgets count without window and limit: counted
+by what, matching what. Budgets of one description share them, each looking at its own window
+(``Sums``). What is held is the same in every window: it counts until its reservation ends,
+whichever window it began in (contract 10).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
+from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
-from itertools import chain
-from typing import Any, Protocol
+from typing import Any
 
-from abg.money import EXACT, ZERO, usd
-from abg.windows import LATEST, Calendar, Period
+from abg.money import EXACT, ZERO
+from abg.rolling import Timeline
+from abg.sums import Calendrical, Counted, Lifetime, SessionLifetime, Sums
+from abg.windows import Calendar, Window
 
-__all__ = ["DEFAULT", "Accounts", "Calendrical", "Fits", "Held", "Lifetime", "SessionLifetime"]
-
-DEFAULT = "default"
-"""The session of calls that name none."""
-
-PERIODS_KEPT = 3
-"""Calendar periods whose sums are kept: the running one and, should the clock step back or a
-call end late, the two before."""
-
-Fits = Callable[[Decimal], bool]
-"""Whether an amount spent leaves room."""
+__all__ = ["Accounts"]
 
 _add, _subtract = EXACT.add, EXACT.subtract
 
 
-class Held:
-    """What reservations hold, by key; a key without holds is not there."""
+class Accounts:
+    """Holds, and one ``Sums`` for each window that somebody looks at.
 
-    def __init__(self) -> None:
+    Args:
+        by_session: the keys are sessions; then ``default`` is counted by day (contract 8).
+    """
+
+    def __init__(self, calendar: Calendar, *, by_session: bool = False) -> None:
+        self._calendar = calendar
+        self._by_session = by_session
+        self._timeline: Timeline | None = None
+        self._windows: dict[str, Sums] = {}
+        self._counted: list[Counted] = []
         self.held: dict[str, Decimal] = {}
+        """By key; a key without holds is not there."""
+
+    def window(self, window: Window) -> Sums:
+        """The sums over one window; made at the first asking."""
+        found = self._windows.get(str(window))
+        if found is None:
+            found = self._windows[str(window)] = self._make(window)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    @property
+    def windows(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self._windows)
 
     def hold(self, key: str, amount: Decimal) -> None:
         if amount:
@@ -55,208 +67,46 @@ class Held:
             else:
                 del self.held[key]
 
-
-class Accounts(Protocol):
-    """What every kind of window offers."""
-
-    held: dict[str, Decimal]
-
-    def hold(self, key: str, amount: Decimal) -> None: ...
-
-    def release(self, key: str, amount: Decimal) -> None: ...
-
-    def spent(self, key: str, now: datetime) -> Decimal:
-        """What counts in the window that holds at ``now``."""
+    @property
+    def adder(self) -> Callable[[str, datetime, Decimal], None]:
+        """``add``, without the way round where there is one window only."""
+        return self._counted[0].add if len(self._counted) == 1 else self.add
 
     def add(self, key: str, at: datetime, amount: Decimal) -> None:
-        """Count an amount that belongs to the instant ``at``; it may be negative."""
+        """Count an amount of the instant ``at`` in every window."""
+        for counted in self._counted:
+            counted.add(key, at, amount)
 
     def clear(self, key: str) -> None:
-        """Start this key again at nothing; holds stay."""
+        """Start this key again at nothing; what is held stays."""
+        for counted in self._counted:
+            counted.clear(key)
 
-    def keys(self, now: datetime) -> Iterable[str]:
-        """Keys with an account, the last used first where that is known."""
+    def keys(self, now: datetime) -> list[str]:
+        """Keys with something in some window."""
+        return list(dict.fromkeys(key for sums in self._windows.values() for key in sums.keys(now)))
 
-    def changes_at(self, key: str, now: datetime) -> datetime | None:
-        """When ``spent`` next changes by time alone; None: never."""
+    def dump(self) -> list[Any]:
+        return [counted.dump() for counted in self._counted]
 
-    def resets_at(self, key: str, now: datetime) -> datetime | None:
-        """When it all starts at nothing again; None: never, or bit by bit."""
-
-    def frees_at(self, key: str, now: datetime, fits: Fits) -> datetime | None:
-        """When ``spent`` first fits by time alone; None: never."""
-
-    def dump(self) -> Any:
-        """A value that JSON can hold; amounts as decimal text."""
-
-    def load(self, data: Any) -> None:
-        """The reverse of ``dump``, replacing everything but holds.
-
-        Raises:
-            ValueError, TypeError, ArithmeticError, AttributeError: not what ``dump`` gave.
+    def load(self, data: list[Any]) -> None:
+        """Raises:
+        ValueError, …: not what ``dump`` gave for the same windows.
         """
+        for counted, dumped in zip(self._counted, data, strict=True):
+            counted.load(dumped)
 
-
-class Lifetime(Held):
-    """No window: everything counts, for ever."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.totals: dict[str, Decimal] = {}
-        """In the order of last use."""
-
-    def spent(self, key: str, now: datetime) -> Decimal:
-        return self.totals.get(key, ZERO)
-
-    def add(self, key: str, at: datetime, amount: Decimal) -> None:
-        totals = self.totals
-        totals[key] = _add(totals.pop(key, ZERO), amount)
-
-    def clear(self, key: str) -> None:
-        if key in self.totals:
-            self.totals[key] = ZERO
-
-    def keys(self, now: datetime) -> Iterable[str]:
-        return reversed(self.totals)
-
-    def changes_at(self, key: str, now: datetime) -> datetime | None:
-        return None
-
-    def resets_at(self, key: str, now: datetime) -> datetime | None:
-        return self.changes_at(key, now)
-
-    def frees_at(self, key: str, now: datetime, fits: Fits) -> datetime | None:
-        return None
-
-    def dump(self) -> Any:
-        return _texts(self.totals)
-
-    def load(self, data: Any) -> None:
-        self.totals = _amounts(data)
-
-
-class Calendrical(Held):
-    """Calendar days, weeks or months."""
-
-    def __init__(self, calendar: Calendar, kind: str) -> None:
-        super().__init__()
-        self._calendar = calendar
-        self._kind = kind
-        self._sums: dict[datetime, dict[str, Decimal]] = {}
-        """By start of period; none of them is empty."""
-        self._period = _NO_PERIOD
-        self._now: dict[str, Decimal] = {}
-
-    def spent(self, key: str, now: datetime) -> Decimal:
-        start, end = self._period
-        if not start <= now < end:
-            self._turn(now)
-        return self._now.get(key, ZERO)
-
-    def add(self, key: str, at: datetime, amount: Decimal) -> None:
-        start, end = self._period
-        if not start <= at < end:
-            self._turn(at)
-        sums = self._now
-        if sums or self._keeps(sums):
-            sums[key] = _add(sums.pop(key, ZERO), amount)
-
-    def clear(self, key: str) -> None:
-        for sums in self._sums.values():
-            if key in sums:
-                sums[key] = ZERO
-
-    def keys(self, now: datetime) -> Iterable[str]:
-        self._turn(now)
-        return reversed(self._now)
-
-    def changes_at(self, key: str, now: datetime) -> datetime | None:
-        return self._calendar.period(self._kind, now).end
-
-    def resets_at(self, key: str, now: datetime) -> datetime | None:
-        return self.changes_at(key, now)
-
-    def frees_at(self, key: str, now: datetime, fits: Fits) -> datetime | None:
-        return self._calendar.period(self._kind, now).end if fits(ZERO) else None
-
-    def dump(self) -> Any:
-        return [
-            [int(start.timestamp()), _texts(sums)] for start, sums in sorted(self._sums.items())
-        ]
-
-    def load(self, data: Any) -> None:
-        self._sums = {
-            self._calendar.period(self._kind, datetime.fromtimestamp(start, timezone.utc)).start: (
-                _amounts(sums)
-            )
-            for start, sums in data
-            if sums
-        }
-        self._period, self._now = _NO_PERIOD, {}
-
-    def _turn(self, at: datetime) -> None:
-        self._period = self._calendar.period(self._kind, at)
-        self._now = self._sums.get(self._period.start, {})
-
-    def _keeps(self, sums: dict[str, Decimal]) -> bool:
-        """Whether the period at hand is still recent enough to be kept; then it is."""
-        kept, start = self._sums, self._period.start
-        if len(kept) >= PERIODS_KEPT:
-            oldest = min(kept)
-            if start < oldest:
-                return False
-            del kept[oldest]
-        kept[start] = sums
-        return True
-
-
-class SessionLifetime(Lifetime):
-    """Sessions for life, but the session ``default`` by calendar day (contract 8)."""
-
-    def __init__(self, calendar: Calendar) -> None:
-        super().__init__()
-        self._days = Calendrical(calendar, "day")
-
-    def spent(self, key: str, now: datetime) -> Decimal:
-        if key == DEFAULT:
-            return self._days.spent(key, now)
-        return self.totals.get(key, ZERO)
-
-    def add(self, key: str, at: datetime, amount: Decimal) -> None:
-        if key == DEFAULT:
-            self._days.add(key, at, amount)
+    def _make(self, window: Window) -> Sums:
+        if window.kind == "rolling":
+            timeline = self._timeline
+            if timeline is None:
+                timeline = self._timeline = Timeline()
+                self._counted.append(timeline)
+            return timeline.window(window.length)
+        found: Calendrical | Lifetime
+        if window.kind != "lifetime":
+            found = Calendrical(self._calendar, window.kind)
         else:
-            totals = self.totals
-            totals[key] = _add(totals.pop(key, ZERO), amount)
-
-    def clear(self, key: str) -> None:
-        self._days.clear(key)
-        super().clear(key)
-
-    def keys(self, now: datetime) -> Iterable[str]:
-        return chain(self._days.keys(now), super().keys(now))
-
-    def changes_at(self, key: str, now: datetime) -> datetime | None:
-        return self._days.changes_at(key, now) if key == DEFAULT else None
-
-    def frees_at(self, key: str, now: datetime, fits: Fits) -> datetime | None:
-        return self._days.frees_at(key, now, fits) if key == DEFAULT else None
-
-    def dump(self) -> Any:
-        return [super().dump(), self._days.dump()]
-
-    def load(self, data: Any) -> None:
-        totals, days = data
-        self._days.load(days)
-        super().load(totals)
-
-
-_NO_PERIOD = Period(LATEST, LATEST)
-
-
-def _texts(amounts: Mapping[str, Decimal]) -> dict[str, str]:
-    return {key: str(amount) for key, amount in amounts.items()}
-
-
-def _amounts(texts: Mapping[str, Any]) -> dict[str, Decimal]:
-    return {str(key): usd(text) for key, text in texts.items()}
+            found = SessionLifetime(self._calendar) if self._by_session else Lifetime()
+        self._counted.append(found)
+        return found

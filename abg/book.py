@@ -177,8 +177,8 @@ class Book:
         if due is None:
             return None
         times = [due]
-        for accounts, key in self._queue.wanted:
-            change = accounts.changes_at(key, self._seen)
+        for sums, key in self._queue.wanted:
+            change = sums.changes_at(key, self._seen)
             if change is not None:
                 times.append(change)
         end = self._overrides.ends_after(self._seen)
@@ -279,7 +279,7 @@ class Book:
         wanted, keys = self._queue.wanted, waiting.keys
         for check in waiting.selection.checks if wanted else ():
             key = keys[check.index]
-            ahead = wanted.get((check.accounts, key))
+            ahead = wanted.get((check.sums, key))
             if ahead is not None and check not in waiting.lacking:
                 findings.append(self._judge.behind(check, key, waiting.ask.floor, ahead, now))
         return tuple(findings)

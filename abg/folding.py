@@ -59,8 +59,8 @@ class Folding:
         self._rules = rules
         self._overrides = overrides
         self._loops = loops
-        self._add_session = shapes.sessions.add
-        self._add_day = shapes.days.add
+        self._add_session = shapes.by_session.adder
+        self._add_day = shapes.all.adder
         self._simple = rules.simple
         self._resets: dict[str, datetime] = {}
         """When each session last started again."""

@@ -70,7 +70,7 @@ class Judge:
             limit = self._limit(check, key, now)
             if limit is None:
                 continue
-            spent = check.accounts.spent(key, now)
+            spent = check.sums.spent(key, now)
             if spent >= limit:
                 found.spent.append(_finding(check, key, spent, ZERO, hold, limit, now, "spent"))
                 continue
@@ -109,7 +109,7 @@ class Judge:
         """
         need = _add(ahead, ONE if check.requests else need)
         limit = self._limit(check, key, now) or ZERO
-        spent, held = check.accounts.spent(key, now), check.accounts.held.get(key, ZERO)
+        spent, held = check.sums.spent(key, now), check.accounts.held.get(key, ZERO)
         return _finding(check, key, spent, held, need, limit, now, "held")
 
     def warns(self, check: Check, key: str, at: datetime, now: datetime) -> Finding | None:
@@ -117,7 +117,7 @@ class Judge:
         limit = self._limit(check, key, now)
         if limit is None or check.share is None:
             return None
-        spent = check.accounts.spent(key, now if check.rolling else at)
+        spent = check.sums.spent(key, now if check.rolling else at)
         if spent < limit * check.share:
             return None
         return Finding(check.name, check.kind, key, spent, limit=limit)
@@ -153,8 +153,8 @@ def _finding(
 ) -> Finding:
     frees = None
     if why == "spent":
-        frees = check.accounts.frees_at(key, now, lambda left: left < limit)
+        frees = check.sums.frees_at(key, now, lambda left: left < limit)
     elif why == "short":
         most = _subtract(limit, needed)
-        frees = check.accounts.frees_at(key, now, lambda left: left <= most)
+        frees = check.sums.frees_at(key, now, lambda left: left <= most)
     return Finding(check.name, check.kind, key, spent, held, needed, limit, frees, why)

@@ -23,6 +23,7 @@ from abg.accounts import Accounts
 from abg.budget import PER, Budget
 from abg.call import Scope
 from abg.shapes import Shape, Shapes
+from abg.sums import Sums
 
 __all__ = ["Check", "Keys", "Rules", "Selection"]
 
@@ -51,6 +52,8 @@ class Check:
     kind: str
     """As ``Finding.kind``."""
     accounts: Accounts
+    sums: Sums
+    """Of the budget's window, in these accounts."""
     index: int
     """Which of a scope's keys names the account."""
     limit: Decimal | None
@@ -92,8 +95,8 @@ class _Row:
     __slots__ = ("by_session", "checks", "counts", "dear", "money", "own", "rank", "tests")
 
     def __init__(self, budget: Budget, order: int, shapes: Shapes) -> None:
-        shape = Shape.of(budget)
-        index = PER.index(shape.per)
+        accounts = shapes.accounts(Shape.of(budget))
+        sums, index = accounts.window(budget.window), PER.index(Shape.of(budget).per)
         self.own = _is_sessions_own(budget)
         self.rank = (*_specificity(budget), -order)
         tests = [(PER.index(what), _matcher(what, globs)) for what, globs in budget.match]
@@ -101,21 +104,25 @@ class _Row:
             tests.append((SUBAGENT, len))
         self.tests = [test for test in tests if test[0] not in (SESSION, SUBAGENT)]
         self.by_session = [test for test in tests if test[0] in (SESSION, SUBAGENT)]
-        self.money = (shapes.accounts(shape), index)
+        self.money = (accounts, index)
         kind = "session" if self.own else "daily" if budget.name == "daily" else "budget"
-        share = _share(budget)
-        money = Check(budget.name, budget, kind, *self.money, budget.limit_usd, share)
-        self.checks = [money]
+        limit, share = budget.limit_usd, _share(budget)
+        self.checks = [Check(budget.name, budget, kind, accounts, sums, index, limit, share)]
         self.counts: list[tuple[Accounts, int]] = []
         if budget.max_requests is not None:
-            counted = (shapes.accounts(shape, requests=True), index)
-            self.counts.append(counted)
+            counts = shapes.accounts(Shape.of(budget, requests=True))
+            counted = counts.window(budget.window)
             most = Decimal(budget.max_requests)
-            self.checks.append(Check(budget.name, budget, "requests", *counted, most, share, True))
+            self.counts.append((counts, index))
+            self.checks.append(
+                Check(budget.name, budget, "requests", counts, counted, index, most, share, True)
+            )
         self.dear: list[Check] = []
-        if budget.max_usd_per_request is not None and budget.action == "block":
-            most = budget.max_usd_per_request
-            self.dear.append(Check(budget.name, budget, "request", *self.money, most, None))
+        most_usd = budget.max_usd_per_request
+        if most_usd is not None and budget.action == "block":
+            self.dear.append(
+                Check(budget.name, budget, "request", accounts, sums, index, most_usd, None)
+            )
 
 
 def _rank(row: _Row) -> tuple[int, ...]:
@@ -147,15 +154,13 @@ class Rules:
         if len({budget.name for budget in budgets}) < len(budgets):
             raise ValueError("two budgets have the same name")
         self._rows = [_Row(budget, order, shapes) for order, budget in enumerate(budgets)]
-        self._base = ((shapes.sessions, SESSION), (shapes.days, EVERYTHING))
+        self._base = ((shapes.by_session, SESSION), (shapes.all, EVERYTHING))
         self._subagents = any(budget.per == "subagent" for budget in budgets)
         self._groups: OrderedDict[tuple[str, str, str, str], _Group] = OrderedDict()
         self._scopes: OrderedDict[tuple[_Group, str, str], Selection] = OrderedDict()
         self._selections: dict[tuple[int, ...], Selection] = {}
-        self.simple = not any(row.tests or row.by_session for row in self._rows) and (
-            shapes.count == len(self._base)
-        )
-        """No accounts but the session's and the day's."""
+        self.simple = shapes.windows == len(self._base)
+        """Nothing is counted but sessions for life, and days."""
 
     def of(self, scope: Scope) -> tuple[Selection, Keys]:
         """The selection of a scope, and its keys."""

@@ -33,7 +33,7 @@ def budget_rows(
         for key in _keys(money, rules, now):
             row = _row(money, overrides, key, zone, now)
             for counted in checks[1:]:
-                row["requests"] = int(counted.accounts.spent(key, now))
+                row["requests"] = int(counted.sums.spent(key, now))
                 row["requests_running"] = int(counted.accounts.held.get(key, ZERO))
                 row["max_requests"] = int(counted.limit or 0)
             rows.append(row)
@@ -43,24 +43,24 @@ def budget_rows(
 def _keys(check: Check, rules: Rules, now: datetime) -> Iterable[str]:
     if check.pooled:
         return ("",)
-    accounts = check.accounts
-    used = (key for key in accounts.keys(now) if rules.speaks(check, key))
+    used = (key for key in check.sums.keys(now) if rules.speaks(check, key))
     keys = dict.fromkeys(islice(used, ROWS))
-    keys.update(dict.fromkeys(key for key in accounts.held if rules.speaks(check, key)))
+    held = check.accounts.held
+    keys.update(dict.fromkeys(key for key in held if rules.speaks(check, key)))
     return keys
 
 
 def _row(
     check: Check, overrides: Overrides, key: str, zone: tzinfo, now: datetime
 ) -> dict[str, Any]:
-    budget, accounts = check.budget, check.accounts
+    budget, sums = check.budget, check.sums
     limit = overrides.limit(check, key, now)
-    spent = accounts.spent(key, now)
-    resets = accounts.resets_at(key, now)
+    spent = sums.spent(key, now)
+    resets = sums.resets_at(key, now)
     frees = None
     if limit is not None and spent >= limit:
         most = limit
-        frees = accounts.frees_at(key, now, lambda left: left < most)
+        frees = sums.frees_at(key, now, lambda left: left < most)
     return {
         "name": budget.name,
         "kind": check.kind,
@@ -70,7 +70,7 @@ def _row(
         "limit_usd": limit,
         "configured_usd": check.limit,
         "spent_usd": spent,
-        "held_usd": accounts.held.get(key, ZERO),
+        "held_usd": check.accounts.held.get(key, ZERO),
         "warn_at": list(budget.warn_at),
         "action": budget.action,
         "resets_at": _shown(resets, zone),

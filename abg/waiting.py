@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from abg.accounts import Accounts
 from abg.decision import Ask
 from abg.finding import Finding
 from abg.money import EXACT, ZERO
 from abg.rules import Check, Keys, Selection
+from abg.sums import Sums
 
 __all__ = ["Account", "Queue", "Waiting"]
 
-Account = tuple[Accounts, str]
-"""Accounts of a shape, and the key."""
+Account = tuple[Sums, str]
+"""What is spent over a window, and under which key."""
 
 
 class Waiting:
@@ -77,7 +77,7 @@ class Queue:
     def want(self, waiting: Waiting) -> None:
         """Note where a call lacks room, for those behind it."""
         for check in waiting.lacking:
-            account = (check.accounts, waiting.keys[check.index])
+            account = (check.sums, waiting.keys[check.index])
             need = Decimal(1) if check.requests else waiting.ask.floor
             self.wanted[account] = EXACT.add(self.wanted.get(account, ZERO), need)
 
