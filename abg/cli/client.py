@@ -6,36 +6,28 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from abg.cli.http import Address, request
+from abg.cli.where import addresses, places
 from abg.errors import AbgError
-
-if TYPE_CHECKING:
-    from abg.places import Places
 
 __all__ = [
     "NotRunning",
     "Refused",
     "add_where",
-    "addresses",
     "admin_token",
     "change",
     "dumps",
     "find",
     "get",
-    "parse_url",
     "places",
     "post",
-    "read_lock",
     "status",
     "who",
 ]
-
-DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8788
 
 
 class NotRunning(AbgError):
@@ -98,57 +90,6 @@ def find(
         "no proxy is running. Start one with: abg proxy"
         + "".join(f"\n  looked at {place}" for place in tried)
     )
-
-
-def addresses(
-    url: str | None, config: str | None, environ: Mapping[str, str] = os.environ
-) -> Iterator[Address]:
-    """Where a proxy may be, the surest first; only as much is read as is asked for.
-
-    Order: ``--url``; ``ABG_URL`` (set by ``abg run``); the lock file beside the ledger of the
-    configuration; the host and port of the configuration.
-    """
-    if url is not None:
-        yield parse_url(url, "--url")
-        return
-    if config is None and environ.get("ABG_URL"):
-        yield parse_url(environ["ABG_URL"], "ABG_URL")
-    ledger, configured = _configured(config, environ)
-    lock = read_lock(ledger)
-    if lock is not None:
-        yield lock
-    if lock is None or (lock.host, lock.port) != (configured.host, configured.port):
-        yield configured
-
-
-def parse_url(url: str, source: str) -> Address:
-    """``http://HOST:PORT``, with or without a path, as an address.
-
-    Raises:
-        AbgError: it is no such URL.
-    """
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 80
-    except ValueError:
-        host, port = None, 0
-    if host is None or parts.scheme != "http":
-        raise AbgError(f"{source} is no address of a proxy (http://127.0.0.1:8788): {url!r}")
-    return Address(host, port, source)
-
-
-def read_lock(ledger: Path) -> Address | None:
-    """The address in the lock file beside a ledger; None without one that names a port."""
-    try:
-        lock = json.loads((ledger.parent / (ledger.name + ".lock")).read_bytes())
-        host, port = lock["host"], lock["port"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if not isinstance(host, str) or not isinstance(port, int) or not port:
-        return None
-    return Address(_reachable(host), port, "lock file of the ledger")
 
 
 def change(arguments: argparse.Namespace, path: str, body: Mapping[str, Any]) -> Any:
@@ -214,13 +155,6 @@ def admin_token() -> str:
         ) from None
 
 
-def places(environ: Mapping[str, str] = os.environ) -> Places:
-    """Where this user's state and configuration lie."""
-    from abg.places import Places
-
-    return Places.of(environ, sys.platform)
-
-
 def who() -> str:
     """The user, as changes are recorded in the ledger."""
     name = os.environ.get("USER") or os.environ.get("USERNAME") or ""
@@ -244,33 +178,6 @@ def _number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(f"no JSON: {type(value).__name__}")
-
-
-def _configured(config: str | None, environ: Mapping[str, str]) -> tuple[Path, Address]:
-    """Ledger and address of the configuration; yaml is imported only where a file exists."""
-    home = places(environ)
-    from abg.places import CONFIG_NAME
-
-    found = config or next(
-        (p for p in (Path.cwd() / CONFIG_NAME, home.config_file) if p.is_file()), None
-    )
-    if found is None:
-        ledger = Path(environ.get("ABG_LEDGER_FILE") or home.ledger)
-        host = environ.get("ABG_HOST") or DEFAULT_HOST
-        port = environ.get("ABG_PORT", "")
-        number = int(port) if port.isdigit() else DEFAULT_PORT
-        return ledger, Address(_reachable(host), number, "the default address")
-    from abg.cli.settings import load
-
-    loaded = load(config)
-    settings = loaded.config
-    ledger = settings.ledger_file or home.ledger
-    return ledger, Address(_reachable(settings.host), settings.port, f"from {found}")
-
-
-def _reachable(host: str) -> str:
-    """Where to connect to reach a proxy that is bound to this address."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
 
 
 def _parse(body: bytes) -> Any:

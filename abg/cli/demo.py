@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from abg.cli.client import parse_url
 from abg.cli.http import Address, request
 from abg.cli.launch import launcher
+from abg.cli.where import parse_url
 from abg.errors import AbgError
 from abg.home.plan import LOCAL_NAMES, PROXIES
 from abg.home.show import CAP_USD, CONTINUED, MODEL, TURNS, Turn, config, vendor_script

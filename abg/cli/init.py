@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from abg.cli import changes, client
+from abg.cli import changes, client, where
 from abg.cli.budget import amount
 from abg.cli.changes import Change
 from abg.cli.launch import launcher
@@ -212,14 +212,14 @@ def _asked(question: str, *, default: bool = True) -> bool:
 
 def _url(arguments: argparse.Namespace) -> str:
     if arguments.url is not None:
-        return client.parse_url(arguments.url, "--url").url
+        return where.parse_url(arguments.url, "--url").url
     try:
         from abg.cli.settings import load
 
         config = load().config
     except AbgError:
-        return f"http://{client.DEFAULT_HOST}:{client.DEFAULT_PORT}"
-    return f"http://{client.DEFAULT_HOST}:{config.port}"
+        return f"http://{where.DEFAULT_HOST}:{where.DEFAULT_PORT}"
+    return f"http://{where.DEFAULT_HOST}:{config.port}"
 
 
 def _command(name: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from abg.cli import client
+from abg.cli import client, where
 from abg.cli.budget import amount
 from abg.cli.child import run_child
 from abg.cli.http import Address
@@ -83,7 +83,7 @@ def _enter(argv: Sequence[str], arguments: argparse.Namespace) -> int:
     name = os.environ["ABG_SESSION_ID"]
     if arguments.session not in (None, name):
         print(f"abg: already inside session {name}: it spends there", file=sys.stderr)
-    origin = client.parse_url(os.environ["ABG_URL"], "ABG_URL").url
+    origin = where.parse_url(os.environ["ABG_URL"], "ABG_URL").url
     made = _plan(argv, Target(origin, name, _prefix(name)))
     _refuse(made)
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from abg.cli.client import places
+from abg.cli.where import places
 
 if TYPE_CHECKING:
     from abg.config import Loaded

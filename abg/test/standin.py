@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import socketserver
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-__all__ = ["STATUS", "StandIn"]
+from abg.places import Places
+
+__all__ = ["STATUS", "StandIn", "own_places"]
+
+
+def own_places(monkeypatch: Any, folder: Path) -> Places:
+    """A user of his own: nothing of this machine's user is read or written by the test."""
+    for name in list(os.environ):
+        if name.startswith(("ABG_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "CODEX")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    places = Places.of(os.environ, sys.platform)
+    places.state.mkdir(parents=True)
+    places.admin_token.write_text("token-of-the-test")
+    places.admin_token.chmod(0o600)
+    return places
+
 
 STATUS: dict[str, Any] = {
     "sessions": {"default": 4.12, "bugfix-login": 1.22},

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from abg.cli import COMMANDS, client, http, main
-from abg.test.standin import StandIn
+from abg.cli import COMMANDS, http, main, where
+from abg.test.standin import StandIn, own_places
 
 
 @pytest.fixture
-def proxy(monkeypatch):
-    monkeypatch.setattr(client, "admin_token", lambda: "token-of-the-test")
+def proxy(monkeypatch, tmp_path):
+    own_places(monkeypatch, tmp_path)
     with StandIn() as running:
         yield running
 
@@ -171,8 +171,8 @@ def test_wrong_amounts_and_times_are_usage_errors(words, capsys):
     assert "argument" in capsys.readouterr().err
 
 
-def test_locked_budgets_are_said_as_the_proxy_says_it(monkeypatch, capsys):
-    monkeypatch.setattr(client, "admin_token", lambda: "t")
+def test_locked_budgets_are_said_as_the_proxy_says_it(monkeypatch, tmp_path, capsys):
+    own_places(monkeypatch, tmp_path)
     refusal = (403, {"error": {"message": "budgets are locked"}})
     with StandIn(replies={"/abg/budgets/raise": refusal}) as running:
         words = ["budget", "raise", "--session", "s", "--by", "1", "--url", running.url]
@@ -283,22 +283,22 @@ def test_a_reader_that_has_gone_is_no_traceback(proxy):
 
 def test_the_lock_file_names_the_address(tmp_path):
     ledger = tmp_path / "ledger.jsonl"
-    assert client.read_lock(ledger) is None
+    assert where.read_lock(ledger) is None
     lock = tmp_path / "ledger.jsonl.lock"
     for text in ("", "[]", '{"host": "127.0.0.1", "port": null}', '{"host": 1, "port": 2}'):
         lock.write_text(text)
-        assert client.read_lock(ledger) is None
+        assert where.read_lock(ledger) is None
     lock.write_text('{"pid": 1, "host": "0.0.0.0", "port": 4711}')
-    assert client.read_lock(ledger)[:2] == ("127.0.0.1", 4711)
+    assert where.read_lock(ledger)[:2] == ("127.0.0.1", 4711)
 
 
 def test_abg_url_comes_before_the_configuration(monkeypatch):
-    found = next(iter(client.addresses(None, None, {"ABG_URL": "http://127.0.0.1:4711/s/x"})))
+    found = next(iter(where.addresses(None, None, {"ABG_URL": "http://127.0.0.1:4711/s/x"})))
     assert found[:2] == ("127.0.0.1", 4711)
 
 
 def test_ipv6_addresses_are_bracketed():
-    assert client.parse_url("http://[::1]:8788", "--url").url == "http://[::1]:8788"
+    assert where.parse_url("http://[::1]:8788", "--url").url == "http://[::1]:8788"
 
 
 def test_output_to_a_closed_stream_is_quiet(proxy, monkeypatch):

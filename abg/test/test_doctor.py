@@ -12,13 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from abg.cli import client, doctor, main, reach
+from abg.cli import doctor, main, reach
 from abg.errors import ConfigError
 from abg.home.checks import FAIL, NOTE, OK, Finding, claude_goes, codex_goes, lines, past_proxy
 from abg.home.claude import parse_settings
 from abg.home.codex import parse_config
-from abg.places import Places
-from abg.test.standin import StandIn
+from abg.test.standin import StandIn, own_places
 
 
 def settings(path="/u/settings.json", **env):
@@ -101,12 +100,10 @@ def test_a_finding_reads_with_its_remedy_below():
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
+    places = own_places(monkeypatch, tmp_path)
     for name in list(os.environ):
-        if name.startswith(("ABG_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "CODEX")):
-            monkeypatch.delenv(name)
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
     bin = tmp_path / "bin"
     bin.mkdir()
     for name in ("claude", "codex"):
@@ -114,10 +111,6 @@ def home(tmp_path, monkeypatch):
         (bin / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin}:/bin:/usr/bin")
     monkeypatch.chdir(tmp_path)
-    state = tmp_path / "state"
-    state.mkdir()
-    places = Places(state, tmp_path / "config")
-    monkeypatch.setattr(client, "places", lambda environ=None: places)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     config = SimpleNamespace(
@@ -207,7 +200,6 @@ def test_agents_that_do_not_answer(home, capsys):
 
 
 def test_an_admin_token_that_others_can_read(home, capsys):
-    home.places.admin_token.write_text("t")
     home.places.admin_token.chmod(0o644)
     code, found = findings(capsys, "--offline")
     assert (code, about(found, "admin token")[0]["level"]) == (1, FAIL)

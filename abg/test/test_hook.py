@@ -9,11 +9,10 @@ from decimal import Decimal
 
 import pytest
 
-from abg.cli import client, main
+from abg.cli import main
 from abg.home.hook import Told, answer, down, thresholds_of
-from abg.places import Places
 from abg.statusline import Standing
-from abg.test.standin import StandIn
+from abg.test.standin import StandIn, own_places
 
 AT = (Decimal("0.8"),)
 
@@ -186,8 +185,7 @@ def test_the_thresholds_are_the_configured_ones(status, marks):
 
 @pytest.fixture
 def hook(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("ANTHROPIC_BASE_URL", raising=False)
-    monkeypatch.setattr(client, "places", lambda: Places(tmp_path, tmp_path))
+    own_places(monkeypatch, tmp_path)
 
     def ask(url, event="UserPromptSubmit", words=(), stdin=None):
         said = json.dumps({"hook_event_name": event, "session_id": "default"})
@@ -208,7 +206,7 @@ def test_the_command_speaks_once_at_a_threshold(hook):
 def test_the_command_tells_the_model_by_flag_or_by_configuration(hook, tmp_path):
     with StandIn() as proxy:
         assert "hookSpecificOutput" in hook(proxy.url, words=["--tell-model"])
-        for kept in (tmp_path / "told").iterdir():
+        for kept in (tmp_path / "state" / "abg" / "told").iterdir():
             kept.unlink()
         proxy.status["hook_tells_model"] = True
         assert "hookSpecificOutput" in hook(proxy.url)
@@ -227,6 +225,6 @@ def test_the_command_breaks_on_no_input(hook, stdin):
 
 
 def test_a_state_folder_that_cannot_be_written_breaks_nothing(hook, tmp_path):
-    (tmp_path / "told").write_text("")
+    (tmp_path / "state" / "abg" / "told").write_text("")
     with StandIn() as proxy:
         assert hook(proxy.url) == hook(proxy.url) != {}

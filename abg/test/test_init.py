@@ -7,14 +7,13 @@ import json
 import stat
 import sys
 from decimal import Decimal
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from abg.cli import client, main
+from abg.cli import main
 from abg.home.edits import (
     EditError,
     claude_settings,
@@ -24,7 +23,7 @@ from abg.home.edits import (
     revert_json,
     revert_toml,
 )
-from abg.places import Places
+from abg.test.standin import own_places
 
 URL = "http://127.0.0.1:8788"
 LINE = f'openai_base_url = "{URL}/v1"'
@@ -171,19 +170,13 @@ def test_a_difference_reads_like_a_patch():
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    own_places(monkeypatch, tmp_path)
     monkeypatch.setenv("PATH", "/nowhere")
     (tmp_path / ".claude").mkdir()
     (tmp_path / ".codex").mkdir()
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    places = Places(tmp_path / "state", tmp_path / "config")
-    monkeypatch.setattr(client, "places", lambda: places)
-    config = SimpleNamespace(config=SimpleNamespace(port=8788))
-    monkeypatch.setattr("abg.cli.settings.load", lambda: config)
     return tmp_path
 
 
@@ -201,14 +194,14 @@ def test_unattended_with_all_that_is_offered(home, capsys):
     assert set(written) == {
         ".claude/settings.json",
         ".codex/config.toml",
-        "config/agentbillguard.yaml",
+        "config/abg/agentbillguard.yaml",
     }
     claude = json.loads(written[".claude/settings.json"])
     assert claude["env"]["ANTHROPIC_BASE_URL"] == URL
     assert claude["statusLine"]["command"].endswith("statusline")
     assert "hooks" not in claude
     assert written[".codex/config.toml"] == LINE + "\n"
-    assert "session_budget_usd: 3" in written["config/agentbillguard.yaml"]
+    assert "session_budget_usd: 3" in written["config/abg/agentbillguard.yaml"]
     out = capsys.readouterr().out
     assert f'+    "ANTHROPIC_BASE_URL": "{URL}"' in out
     assert "abg proxy" in out and "abg init --undo" in out
@@ -234,7 +227,7 @@ def test_undo_brings_everything_back(home, capsys):
 
 def test_undo_keeps_a_configuration_that_was_edited(home):
     main(["init", "--yes"])
-    path = home / "config" / "agentbillguard.yaml"
+    path = home / "config" / "abg" / "agentbillguard.yaml"
     path.write_text("session_budget_usd: 1\n")
     assert main(["init", "--undo", "--yes"]) == 0
     assert path.read_text() == "session_budget_usd: 1\n"
@@ -242,7 +235,7 @@ def test_undo_keeps_a_configuration_that_was_edited(home):
 
 def test_only_what_is_named(home):
     assert main(["init", "--no-claude", "--codex"]) == 0
-    assert set(files(home)) == {".codex/config.toml", "config/agentbillguard.yaml"}
+    assert set(files(home)) == {".codex/config.toml", "config/abg/agentbillguard.yaml"}
 
 
 def test_without_anybody_to_ask_nothing_is_done(home, capsys, monkeypatch):
@@ -288,7 +281,7 @@ def test_a_user_is_asked_part_by_part(home, monkeypatch, answers, written):
         assert (code, files(home)) == (1, {})
     else:
         assert code == 0
-        assert set(files(home)) == written | {"config/agentbillguard.yaml"}
+        assert set(files(home)) == written | {"config/abg/agentbillguard.yaml"}
 
 
 def test_settings_that_cannot_be_read_are_left_alone_and_said(home, capsys):
@@ -318,7 +311,7 @@ def test_a_status_line_of_ones_own_is_kept_unless_asked(home, capsys):
 def test_a_gateway_that_was_named_before_becomes_the_upstream(home):
     (home / ".claude/settings.json").write_text('{"env": {"ANTHROPIC_BASE_URL": "https://gw"}}')
     main(["init", "--yes"])
-    config = yaml.safe_load(files(home)["config/agentbillguard.yaml"])
+    config = yaml.safe_load(files(home)["config/abg/agentbillguard.yaml"])
     assert config["upstream_anthropic"] == "https://gw"
 
 
@@ -328,8 +321,8 @@ def test_a_gateway_is_said_where_it_cannot_be_written(home, capsys):
     assert "upstream_openai" not in files(home)["work/agentbillguard.yaml"]
     assert "upstream_openai: https://gw/v1" in capsys.readouterr().out
     main(["init", "--undo", "--yes"])
-    (home / "config").mkdir()
-    (home / "config" / "agentbillguard.yaml").write_text("port: 8788\n")
+    (home / "config" / "abg").mkdir(parents=True, exist_ok=True)
+    (home / "config" / "abg" / "agentbillguard.yaml").write_text("port: 8788\n")
     main(["init", "--yes"])
     assert "upstream_openai: https://gw/v1" in capsys.readouterr().out
 
@@ -340,7 +333,7 @@ def test_the_record_is_for_its_owner_only_and_files_keep_their_mode(home):
     path.chmod(0o600)
     main(["init", "--yes"])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    record = home / "state" / "init" / "changes.json"
+    record = home / "state" / "abg" / "init" / "changes.json"
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
 
 

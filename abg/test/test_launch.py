@@ -6,18 +6,16 @@ import threading
 
 import pytest
 
-from abg.cli import client, launch
+from abg.cli import launch
 from abg.cli.http import Address
 from abg.cli.launch import Lease
 from abg.errors import AbgError
-from abg.places import Places
-from abg.test.standin import StandIn
+from abg.test.standin import StandIn, own_places
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    (tmp_path / "admin-token").write_text("t")
-    monkeypatch.setattr(client, "places", lambda environ=None: Places(tmp_path, tmp_path))
+    own_places(monkeypatch, tmp_path)
     monkeypatch.setattr(launch, "RENEW_EVERY", 0.02)
     return tmp_path
 

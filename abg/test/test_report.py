@@ -7,19 +7,18 @@ import io
 import json
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from abg.cli import client, main
+from abg.cli import main
 from abg.home.present import columns
 from abg.home.tables import plain_cells, report_rows
 from abg.ledger import Damage, Entry, Event, encode
-from abg.places import Places
 from abg.report import KEYS, parse_since, report, rows_of
+from abg.test.standin import own_places
 
 UTC = timezone.utc
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -194,11 +193,9 @@ def test_cells_are_no_formulas_for_a_spreadsheet():
 @pytest.fixture
 def ledger(tmp_path, monkeypatch):
     """A ledger of two calls, where the command looks for it."""
-    path = tmp_path / "ledger.jsonl"
+    path = own_places(monkeypatch, tmp_path).ledger
+    monkeypatch.setenv("ABG_TIMEZONE", "UTC")
     path.write_bytes(encode(entry()) + encode(entry("0.2", session_id="t")) + b"broken\n")
-    config = SimpleNamespace(ledger_file=path, zone=UTC)
-    monkeypatch.setattr("abg.cli.settings.load", lambda _: SimpleNamespace(config=config))
-    monkeypatch.setattr(client, "places", lambda: Places(tmp_path, tmp_path))
     return path
 
 
@@ -248,5 +245,5 @@ def test_many_damaged_lines_are_not_all_printed(ledger, capsys):
 
 def test_a_ledger_that_cannot_be_read_is_said(ledger, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
-    assert main(["report", "--ledger", str(tmp_path / "ledger.jsonl" / "x")]) == 1
+    assert main(["report", "--ledger", str(ledger / "x")]) == 1
     assert "ledger" in capsys.readouterr().err

@@ -13,15 +13,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from abg.cli import client, main
+from abg.cli import main
 from abg.cli import run as running
 from abg.cli.child import run_child
 from abg.cli.launch import launcher
 from abg.errors import ConfigError
 from abg.home.summary import as_json, as_markdown, closing_line, summary
-from abg.places import Places
 from abg.statusline import standing
-from abg.test.standin import STATUS, StandIn
+from abg.test.standin import STATUS, StandIn, own_places
 
 HERE = Path(__file__).parents[2]
 SHOW = "import json, os, sys; json.dump([sys.argv, dict(os.environ)], open(os.environ['OUT'], 'w'))"
@@ -30,10 +29,7 @@ SHOW = "import json, os, sys; json.dump([sys.argv, dict(os.environ)], open(os.en
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A user of his own: home, state, an empty working folder, a PATH with the agents."""
-    for name in list(os.environ):
-        if name.startswith(("ABG_", "ANTHROPIC_", "OPENAI_", "CLAUDE", "CODEX")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    own_places(monkeypatch, tmp_path)
     monkeypatch.setenv("OUT", str(tmp_path / "out.json"))
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     bin = tmp_path / "bin"
@@ -46,11 +42,6 @@ def home(tmp_path, monkeypatch):
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
-    state = tmp_path / "state"
-    state.mkdir()
-    (state / "admin-token").write_text("t")
-    places = Places(state, tmp_path / "config")
-    monkeypatch.setattr(client, "places", lambda environ=None: places)
     return tmp_path
 
 
@@ -239,7 +230,7 @@ def test_without_a_proxy_one_is_started(home, monkeypatch, capfd):
 
         def start(words, **_):
             lock = {"pid": os.getpid(), "host": "127.0.0.1", "port": stand_in.port}
-            (home / "state" / "ledger.jsonl.lock").write_text(json.dumps(lock))
+            (home / "state" / "abg" / "ledger.jsonl.lock").write_text(json.dumps(lock))
             calls.append(words)
             return SimpleNamespace(poll=lambda: None)
 

@@ -7,30 +7,27 @@ import pty
 import select
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from abg.cli import client, main
-from abg.places import Places
-from abg.test.standin import StandIn
+from abg.cli import main
+from abg.test.standin import StandIn, own_places
 
 
 class Terminal:
     """``abg run -- PROGRAM`` in a terminal of its own."""
 
-    def __init__(self, words, state):
+    def __init__(self, words):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            self._child(words, state)
+            self._child(words)
         self.seen = b""
 
-    def _child(self, words, state):
+    def _child(self, words):
         code = 99
         try:
             sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-            client.places = lambda environ=None: Places(state, state)
             code = main(words)
             sys.stdout.flush()
             sys.stderr.flush()
@@ -64,16 +61,13 @@ class Terminal:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    for name in ("ABG_URL", "ABG_SESSION_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "admin-token").write_text("t")
+    own_places(monkeypatch, tmp_path)
     started = []
     with StandIn() as proxy:
 
         def start(*command):
             words = ["run", "--url", proxy.url, "--session", "x", "--", *command]
-            terminal = Terminal(words, Path(tmp_path))
+            terminal = Terminal(words)
             started.append(terminal)
             return terminal
 

@@ -7,14 +7,14 @@ from datetime import datetime, timezone
 
 import pytest
 
-from abg.cli import client, main
+from abg.cli import main
 from abg.cli.token import keyring
-from abg.places import Places
+from abg.test.standin import own_places
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(client, "places", lambda environ=None: Places(tmp_path, tmp_path))
+    own_places(monkeypatch, tmp_path)
     return tmp_path
 
 
