@@ -37,14 +37,15 @@ COMMANDS = {
     "reset": Command("abg.cli.status", "add_reset", "start a session's budget again"),
     "block": Command("abg.cli.block", "add_block", "stop a session, or all, at once"),
     "unblock": Command("abg.cli.block", "add_unblock", "let a stopped session go on"),
+    "holds": Command("abg.cli.holds", "add_holds", "money held by requests that are running"),
     "report": Command("abg.cli.report", "add_report", "totals by day, session, model or agent"),
+    "ledger": Command("abg.cli.ledger", "add_ledger", "check the ledger, or repair it"),
     "init": Command("abg.cli.init", "add_init", "write a config, point the agents at the proxy"),
     "doctor": Command("abg.cli.doctor", "add_doctor", "check the set-up, with a remedy each"),
     "demo": Command("abg.cli.demo", "add_demo", "watch an agent hit its cap: no key, no network"),
     "token": Command("abg.cli.token", "add_token", "tokens by which clients spend without a key"),
     "statusline": Command("abg.cli.statusline", "add_statusline", "one line for Claude Code"),
     "hook": Command("abg.cli.hook", "add_hook", "answer Claude Code's hooks"),
-    "holds": Command("abg.cli.holds", "add_holds", "money held by requests that are running"),
 }
 
 

@@ -10,13 +10,24 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from abg import __version__
 from abg.cli import client
 from abg.errors import AbgError
-from abg.home.checks import FAIL, NOTE, OK, Finding, claude_goes, codex_goes, lines, past_proxy
+from abg.home.checks import (
+    FAIL,
+    NOTE,
+    OK,
+    Finding,
+    claude_goes,
+    codex_goes,
+    lines,
+    past_proxy,
+    price_age,
+)
 
 if TYPE_CHECKING:
     from abg.config import Config, Loaded
@@ -64,6 +75,7 @@ def _findings(arguments: argparse.Namespace) -> Iterator[Finding]:
     ledger = config.ledger_file or client.places().ledger
     yield from _ledger(Path(ledger))
     yield from _token()
+    yield _prices()
     yield from past_proxy(os.environ)
     if not arguments.offline:
         from abg.cli.reach import vendors
@@ -162,6 +174,12 @@ def _token() -> Iterator[Finding]:
             f"others can read {path} (mode {mode:o}), and raise your budgets with it",
             f"chmod 600 {path}",
         )
+
+
+def _prices() -> Finding:
+    from abg.pricing import PriceTable
+
+    return price_age(PriceTable.builtin().as_of, datetime.now(timezone.utc).date())
 
 
 def _agents(port: int) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -10,9 +11,21 @@ from attrs import frozen
 from abg.home import claude, codex
 from abg.home.plan import LOCAL_NAMES, PROXIES, Problem
 
-__all__ = ["FAIL", "NOTE", "OK", "Finding", "claude_goes", "codex_goes", "lines", "past_proxy"]
+__all__ = [
+    "FAIL",
+    "NOTE",
+    "OK",
+    "Finding",
+    "claude_goes",
+    "codex_goes",
+    "lines",
+    "past_proxy",
+    "price_age",
+]
 
 OK, NOTE, FAIL = "ok", "note", "FAIL"
+OLD_DAYS = 90
+"""Vendors change prices with new models, every few months."""
 
 
 @frozen
@@ -100,6 +113,28 @@ def codex_goes(
             "OPENAI_BASE_URL is set, but Codex ignores it since 0.140",
             "Only openai_base_url in its config.toml counts: abg init writes it",
         )
+
+
+def price_age(as_of: str, today: date) -> Finding:
+    """Whether the built-in prices may be out of date.
+
+    Args:
+        as_of: the day of their last review, ``2026-11-24`` or ``2026-11``.
+    """
+    subject = "prices"
+    try:
+        reviewed = date.fromisoformat(as_of if len(as_of) > 7 else f"{as_of}-01")
+    except ValueError:
+        return Finding(NOTE, subject, "nobody knows how old the built-in prices are")
+    days = (today - reviewed).days
+    if days <= OLD_DAYS:
+        return Finding(OK, subject, f"the built-in ones are of {as_of}")
+    return Finding(
+        NOTE,
+        subject,
+        f"the built-in ones are of {as_of}, {days} days old",
+        "Install a newer abg, or set `prices:` in the configuration for what has changed",
+    )
 
 
 def past_proxy(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import threading
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,17 @@ import pytest
 
 from abg.cli import doctor, main, reach
 from abg.errors import ConfigError
-from abg.home.checks import FAIL, NOTE, OK, Finding, claude_goes, codex_goes, lines, past_proxy
+from abg.home.checks import (
+    FAIL,
+    NOTE,
+    OK,
+    Finding,
+    claude_goes,
+    codex_goes,
+    lines,
+    past_proxy,
+    price_age,
+)
 from abg.home.claude import parse_settings
 from abg.home.codex import parse_config
 from abg.test.standin import StandIn, own_places
@@ -91,6 +102,14 @@ def test_a_variable_that_codex_ignores_is_named():
 )
 def test_a_corporate_proxy_must_not_be_asked_for_this_machine(environ, levels):
     assert [f.level for f in past_proxy(environ)] == levels
+
+
+@pytest.mark.parametrize(
+    ("as_of", "level"),
+    [("2026-11-24", OK), ("2026-09", OK), ("2026-08", NOTE), ("2025-01-01", NOTE), ("", NOTE)],
+)
+def test_old_prices_are_worth_a_note(as_of, level):
+    assert price_age(as_of, date(2026, 11, 25)).level == level
 
 
 def test_a_finding_reads_with_its_remedy_below():

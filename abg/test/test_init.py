@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abg.cli import main
+from abg.config import parse_config
 from abg.home.edits import (
     EditError,
     claude_settings,
@@ -160,6 +161,7 @@ def test_our_own_configuration_is_valid_and_says_what_it_does():
         "block_on_limit": True,
         "upstream_anthropic": "https://gw/base",
     }
+    assert parse_config(text, "it").session_budget_usd == Decimal("2.50")
 
 
 def test_a_difference_reads_like_a_patch():
