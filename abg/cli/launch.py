@@ -28,6 +28,9 @@ START_WITHIN = 15.0
 TERM, RENEW_EVERY = 120, 20.0
 """Seconds of a lease, and between its renewals: a machine may sleep a little in between."""
 
+FIRST_LOOK = 1.0
+"""Seconds to the first renewal: a proxy found at its very end would be gone by then."""
+
 
 def launcher() -> list[str]:
     """The command by which this program is called again."""
@@ -114,7 +117,9 @@ class Lease:
         client.post(self.address, "/abg/lease", {"id": self._id, "ttl_seconds": seconds})
 
     def _keep(self) -> None:
-        while not self._over.wait(RENEW_EVERY):
+        wait = FIRST_LOOK
+        while not self._over.wait(wait):
+            wait = RENEW_EVERY
             try:
                 self._renew(TERM)
             except client.NotRunning:

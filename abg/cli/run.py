@@ -97,11 +97,10 @@ def _guarded(argv: Sequence[str], arguments: argparse.Namespace) -> int:
     project = arguments.project or _project(Path.cwd())
     # Before anything is started: a client that would go past abg is not run at all.
     _refuse(_plan(argv, Target("http://127.0.0.1:0", name, _prefix(name), project)))
-    address, started = _proxy(arguments, name)
     with ExitStack() as ending:
-        lease = Lease(address, arguments.config, _proxy_environ(arguments), started)
-        lease.start()
+        lease = _leased(arguments, name)
         ending.callback(lease.end)
+        address = lease.address
         token = _token(name, arguments.budget, ending) if _custody(address) else ""
         if arguments.budget is not None:
             body = {"session": name, "to_usd": str(arguments.budget)}
@@ -143,6 +142,26 @@ def _prefix(name: str) -> str:
     return "/s/" + quote(name, safe="")
 
 
+def _leased(arguments: argparse.Namespace, name: str) -> Lease:
+    """A proxy that stays while the lease lasts.
+
+    Raises:
+        AbgError: there is none; see ``_proxy``.
+    """
+    for attempt in range(3):
+        address, ours = _proxy(arguments, name)
+        lease = Lease(address, arguments.config, _proxy_environ(arguments), ours)
+        try:
+            lease.start()
+        except client.NotRunning:
+            # It was just ending, with the last run that used it.
+            if attempt == 2:
+                raise
+        else:
+            break
+    return lease
+
+
 def _proxy(arguments: argparse.Namespace, name: str) -> tuple[Address, bool]:
     """The running proxy, or a new one; and whether it is one that we keep alive.
 
@@ -158,7 +177,7 @@ def _proxy(arguments: argparse.Namespace, name: str) -> tuple[Address, bool]:
         return address, True
     if arguments.daily is not None:
         _check_daily(arguments.daily, status)
-    return address, False
+    return address, status.get("ephemeral") is True
 
 
 def _check_daily(wanted: Decimal, status: Mapping[str, Any]) -> None:

@@ -83,6 +83,8 @@ def summary(
 
 def closing_line(s: Summary) -> str:
     """The one line that ``abg run`` ends with."""
+    if not s.requests and not s.blocked and not s.cost:
+        return f"abg: no call came through; session {printable(s.session)} at {money(s.total)}"
     spent = f"{money(s.cost)} for {many(s.requests, 'request')}, {_tokens(s.tokens)} tokens"
     if s.read_tokens:
         spent += f" ({share(Decimal(s.cache_read_tokens), s.read_tokens)} of the input from cache)"

@@ -17,6 +17,7 @@ from abg.test.standin import StandIn, own_places
 def home(tmp_path, monkeypatch):
     own_places(monkeypatch, tmp_path)
     monkeypatch.setattr(launch, "RENEW_EVERY", 0.02)
+    monkeypatch.setattr(launch, "FIRST_LOOK", 0.02)
     return tmp_path
 
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from abg.cli import main
+from abg.cli import client, main
 from abg.cli import run as running
 from abg.cli.child import run_child
 from abg.cli.launch import launcher
@@ -66,7 +66,7 @@ def test_claude_is_sent_through_the_proxy_under_its_session(proxy, home, capfd):
     assert argv[1:] == ["-p", "hi"]
     assert environ["ANTHROPIC_BASE_URL"] == proxy.url + "/s/my%20task"
     assert environ["ABG_SESSION_ID"] == "my task"
-    assert "session my task at $0.00" in capfd.readouterr().err
+    assert "no call came through; session my task at $0.00" in capfd.readouterr().err
 
 
 def test_codex_is_sent_through_the_proxy_by_an_argument(proxy, home):
@@ -256,6 +256,22 @@ def test_a_proxy_that_does_not_start_is_quoted(home, monkeypatch, capsys):
     assert "did not start" in err and "line 3: no such key" in err
 
 
+@pytest.mark.parametrize(("failures", "code"), [(1, 0), (2, 0), (3, 1)])
+def test_a_proxy_found_at_its_very_end_is_looked_for_again(
+    proxy, home, monkeypatch, failures, code
+):
+    real, tried = running.Lease.start, []
+
+    def start(lease):
+        tried.append(lease)
+        if len(tried) <= failures:
+            raise client.NotRunning("it has just ended")
+        real(lease)
+
+    monkeypatch.setattr(running.Lease, "start", start)
+    assert run(proxy, "--", "claude") == code
+
+
 def test_with_an_address_given_no_proxy_is_started(home, capsys):
     assert main(["run", "--url", "http://127.0.0.1:1", "--", "claude"]) == 1
     assert "no proxy is running" in capsys.readouterr().err
@@ -335,7 +351,8 @@ def test_the_closing_line():
 
 
 def test_the_closing_line_of_nothing():
-    assert closing_line(summary(looked(), looked(), 0)).startswith("abg: $0.00 for 0 requests, 0 ")
+    text = closing_line(summary(looked(), looked(), 0))
+    assert text == "abg: no call came through; session default at $4.12"
 
 
 def test_the_summary_for_programs_and_for_people():
