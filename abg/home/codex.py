@@ -85,11 +85,18 @@ def plan(
     """How ``codex …`` is started so that its calls pass abg."""
     base = f"{BASE}={target.openai}"
     named = next((f for f in reversed(files) if f.keys.get(BASE)), CodexFile("", {}))
+    notes = elsewhere(named.keys.get(BASE), named.path, "upstream_openai")
+    if target.token and not {"exec", "e"} & set(argv):
+        # Only `exec` takes a key from the environment (measured).
+        notes += (
+            "abg holds the keys, and Codex's screen takes none from the environment: "
+            "log it in with a token (abg token new, codex login --with-api-key)",
+        )
     return Plan(
         (argv[0], "-c", base, *argv[1:]),
         environment(target, environ),
         problems(argv, files),
-        elsewhere(named.keys.get(BASE), named.path, "upstream_openai"),
+        notes,
     )
 
 

@@ -226,6 +226,14 @@ def test_codex_is_pointed_by_its_own_configuration_before_the_subcommand():
     assert made.problems == made.notes == ()
 
 
+@pytest.mark.parametrize(("words", "notes"), [(("exec", "hi"), 0), ((), 1)])
+def test_codex_takes_a_token_from_the_environment_in_exec_only(words, notes):
+    target = Target("http://h", "s", "/s/s", token="abg_t")
+    made = codex.plan(("codex", *words), target, {}, ())
+    assert made.environ["CODEX_API_KEY"] == "abg_t"
+    assert len(made.notes) == notes
+
+
 def toml(text):
     return codex.parse_config("/home/u/.codex/config.toml", text)
 
