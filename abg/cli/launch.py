@@ -82,15 +82,27 @@ def launch(config: str | None, environ: Mapping[str, str], *, port: int = 0) -> 
 
 
 class Lease:
-    """Keeps the proxy alive from a thread of its own, and starts it again should it die."""
+    """Keeps the proxy alive from a thread of its own, and starts it again should it die.
+
+    Args:
+        ours: it was started by an ``abg run``, and may be started again.
+        about: said with the lease: the session, and the project it works on.
+    """
 
     def __init__(
-        self, address: Address, config: str | None, environ: Mapping[str, str], ours: bool
+        self,
+        address: Address,
+        config: str | None,
+        environ: Mapping[str, str],
+        *,
+        ours: bool,
+        about: Mapping[str, str],
     ) -> None:
         self.address = address
         self._config = config
         self._environ = environ
         self._ours = ours
+        self._about = dict(about)
         self._id = f"run-{os.getpid()}-{secrets.token_hex(4)}"
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="abg-lease", daemon=True)
@@ -114,7 +126,9 @@ class Lease:
             pass
 
     def _renew(self, seconds: int) -> None:
-        client.post(self.address, "/abg/lease", {"id": self._id, "ttl_seconds": seconds})
+        client.post(
+            self.address, "/abg/lease", {**self._about, "id": self._id, "ttl_seconds": seconds}
+        )
 
     def _keep(self) -> None:
         wait = FIRST_LOOK

@@ -98,7 +98,7 @@ def _guarded(argv: Sequence[str], arguments: argparse.Namespace) -> int:
     # Before anything is started: a client that would go past abg is not run at all.
     _refuse(_plan(argv, Target("http://127.0.0.1:0", name, _prefix(name), project)))
     with ExitStack() as ending:
-        lease = _leased(arguments, name)
+        lease = _leased(arguments, name, project)
         ending.callback(lease.end)
         address = lease.address
         token = _token(name, arguments.budget, ending) if _custody(address) else ""
@@ -142,7 +142,7 @@ def _prefix(name: str) -> str:
     return "/s/" + quote(name, safe="")
 
 
-def _leased(arguments: argparse.Namespace, name: str) -> Lease:
+def _leased(arguments: argparse.Namespace, name: str, project: str) -> Lease:
     """A proxy that stays while the lease lasts.
 
     Raises:
@@ -150,7 +150,9 @@ def _leased(arguments: argparse.Namespace, name: str) -> Lease:
     """
     for attempt in range(3):
         address, ours = _proxy(arguments, name)
-        lease = Lease(address, arguments.config, _proxy_environ(arguments), ours)
+        environ = _proxy_environ(arguments)
+        about = {"session": name, "project": project}
+        lease = Lease(address, arguments.config, environ, ours=ours, about=about)
         try:
             lease.start()
         except client.NotRunning:

@@ -22,7 +22,8 @@ def home(tmp_path, monkeypatch):
 
 
 def lease(proxy, ours=True):
-    return Lease(Address("127.0.0.1", proxy.port, "test"), None, {}, ours)
+    address = Address("127.0.0.1", proxy.port, "test")
+    return Lease(address, None, {}, ours=ours, about={"session": "s", "project": "p"})
 
 
 def wait_for(what, seconds=10):
@@ -42,6 +43,7 @@ def test_a_lease_is_renewed_while_it_lasts_and_given_back():
         held.end()
         assert {body["ttl_seconds"] for _, body, _ in proxy.posts[:-1]} == {launch.TERM}
         assert proxy.posts[-1][1]["ttl_seconds"] == 0
+        assert {"session": "s", "project": "p"}.items() <= proxy.posts[0][1].items()
         count = len(proxy.posts)
         threading.Event().wait(0.1)
         assert len(proxy.posts) == count
