@@ -256,8 +256,8 @@ def _searches(
     table: PriceTable, main: Match, searches: object, at: datetime
 ) -> tuple[Decimal, tuple[str, ...], int]:
     """The fee, the marks and the count of billed searches."""
-    count = counted(searches)
-    marks: tuple[str, ...] = ("clamped",) if count != searches else ()
+    count, odd = counted(searches)
+    marks: tuple[str, ...] = ("clamped",) if odd else ()
     fees = [table.web_search_usd(model.at(at)) for model in main.models]
     each, assumed = max(fees)
     if assumed:

@@ -107,21 +107,23 @@ def cleaned(usage: Usage) -> tuple[Usage, bool]:
             return usage, False
     except TypeError:
         pass
-    counts = {name: counted(getattr(usage, name)) for name in _COUNTS}
-    changed = any(getattr(usage, name) != value for name, value in counts.items())
-    return Usage(**counts), changed
+    pairs = [(name, *counted(getattr(usage, name))) for name in _COUNTS]
+    return Usage(**{name: value for name, value, _ in pairs}), any(odd for *_, odd in pairs)
 
 
-def counted(value: object) -> int:
-    """A count from anything: what is no number is 0, a fraction is rounded up."""
-    if isinstance(value, (int, Decimal, str, float)):
-        try:
-            number = Decimal(str(value).strip())
-        except InvalidOperation:
-            return 0
-        if number.is_nan() or number <= 0:
-            return 0
-        if number >= MOST_TOKENS:
-            return MOST_TOKENS
-        return int(number.to_integral_value(ROUND_CEILING))
-    return 0
+def counted(value: object) -> tuple[int, bool]:
+    """A count from anything, and whether it was none: no number is 0, a fraction is rounded up."""
+    if isinstance(value, int):
+        count = min(max(int(value), 0), MOST_TOKENS)
+        return count, count != value
+    if not isinstance(value, (Decimal, str, float)):
+        return 0, True
+    try:
+        number = Decimal(str(value).strip())
+    except InvalidOperation:
+        return 0, True
+    if number.is_nan() or number <= 0:
+        return 0, True
+    if number >= MOST_TOKENS:
+        return MOST_TOKENS, True
+    return int(number.to_integral_value(ROUND_CEILING)), True

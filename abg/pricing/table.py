@@ -94,7 +94,8 @@ class PriceTable:
     _words: Mapping[str, Mapping[str, frozenset[str]]] = field(init=False, repr=False)
     """By vendor: the names in lower case, each with its special words."""
     _fronts: dict[tuple[str, ...], tuple[Model, ...]] = field(init=False, repr=False, factory=dict)
-    _matches: dict[tuple[str, str | None], Match] = field(init=False, repr=False, factory=dict)
+    _matches: dict[tuple[str, str], Match] = field(init=False, repr=False, factory=dict)
+    _images: dict[str, Match] = field(init=False, repr=False, factory=dict)
     _bands: dict[tuple[Row, str], tuple[Band, ...]] = field(init=False, repr=False, factory=dict)
 
     @_known.default
@@ -317,11 +318,11 @@ class PriceTable:
 
     def image_match(self, vendor: str) -> Match:
         """The prices for image tokens whose model nobody named: all image models."""
-        match = self._matches.get((vendor, None))
+        match = self._images.get(vendor)
         if match is None:
             images = (n.lower() for n, m in self.models.items() if m.rows[0].kind == "images")
             models = self._dearest_first(tuple(images))
-            match = self._matches[vendor, None] = Match("image", "vendor", "assumed", models)
+            match = self._images[vendor] = Match("image", "vendor", "assumed", models)
         return match
 
 
