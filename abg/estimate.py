@@ -23,13 +23,13 @@ __all__ = ["History", "Rates", "estimate"]
 
 REMEMBERED = 24
 """Recent calls that are looked at."""
-QUANTILE = 0.9
+QUANTILE = 0.95
 
 BYTES_PER_TOKEN = 3.5
 """Of a body without history: JSON with English and code; the dear side."""
 FIRST_WEIGHT = 1.25
 """A first call writes its whole context into the vendor's cache."""
-FIRST_OUTPUT_TOKENS = 2000
+FIRST_OUTPUT_TOKENS = 4000
 
 _MILLION = Decimal(1_000_000)
 _PLACES = Decimal("0.000001")
