@@ -23,8 +23,9 @@ from abg.call import Call, Scope
 from abg.estimate import History, estimate
 from abg.ledger import Posting
 from abg.money import ZERO
-from abg.simulate.mix import MIX, MODELS, Mix, Model, Plan, Turn, dollars, threads
-from abg.usage import Reading, Sampling, Usage
+from abg.simulate.mix import MIX, Mix, Plan, Turn, dollars, threads
+from abg.simulate.run import RATES, Run, input_bound, input_cost, usage
+from abg.usage import Reading, Sampling
 
 __all__ = ["Broken", "Outcome", "simulate"]
 
@@ -74,49 +75,6 @@ def simulate(plan: Plan, enforcement: str, mix: Mix = MIX) -> Outcome:
     return _Swarm(plan, enforcement, mix).run()
 
 
-class _Run:
-    """One call that asks, waits or runs."""
-
-    __slots__ = (
-        "asked",
-        "at",
-        "floor",
-        "held",
-        "hold",
-        "id",
-        "limit",
-        "number",
-        "retries",
-        "session",
-        "turn",
-    )
-
-    def __init__(
-        self, id: str, number: int, session: int, turn: Turn, retries: int, asked: datetime
-    ) -> None:
-        self.id = id
-        self.number = number
-        """Of its thread."""
-        self.session = session
-        self.turn = turn
-        self.retries = retries
-        self.asked = self.at = asked
-        self.hold = self.floor = self.held = ZERO
-        self.limit = turn.allowance
-        """Output tokens that it may have."""
-
-
-class _Rates:
-    """A model's rates as an estimate wants them: USD per million tokens."""
-
-    def __init__(self, model: Model) -> None:
-        self.input, self.output = Decimal(model.input) / 10**6, Decimal(model.output) / 10**6
-        self.cache_write = Decimal(model.cache_write) / 10**6
-
-
-_RATES = {model.name: _Rates(model) for model in MODELS}
-
-
 class _Swarm:
     """The agents, their world, and the sums that the book is held against."""
 
@@ -128,8 +86,8 @@ class _Swarm:
         self._events: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = 0
         self._histories = [History() for _ in range(plan.sessions)]
-        self._running: dict[str, _Run] = {}
-        self._waiting: dict[str, _Run] = {}
+        self._running: dict[str, Run] = {}
+        self._waiting: dict[str, Run] = {}
         self._ledger: list[Posting] = []
         self._checkpoint: tuple[int, object] = (0, None)
         self._spent = [0] * plan.sessions
@@ -157,7 +115,7 @@ class _Swarm:
         if self._calls > MOST_CALLS:
             raise Broken(f"{self._plan.seed}: nothing stops this swarm")
         session = self._agents[number].session
-        run = _Run(f"call {self._order}", number, session, turn, retries, self._now)
+        run = Run(f"call {self._order}", number, session, turn, retries, self._now)
         run.hold, run.floor = self._needs(run)
         ask = Ask(
             run.id,
@@ -180,18 +138,18 @@ class _Swarm:
                 raise Broken(f"{self._plan.seed}: {run.id} overtakes one that waits")
             self._start(run, decision)
 
-    def _needs(self, run: _Run) -> tuple[Decimal, Decimal]:
+    def _needs(self, run: Run) -> tuple[Decimal, Decimal]:
         """What the call would hold, and from which hold on it makes sense."""
         turn = run.turn
         if self._mode == "strict":
             least = min(MIN_OUTPUT, turn.allowance) * turn.model.output
-            bound = _input_bound(turn)
+            bound = input_bound(turn)
             return dollars(bound + turn.allowance * turn.model.output), dollars(bound + least)
         call = Call("simulated", "", max_output_tokens=turn.allowance, body_bytes=turn.body_bytes)
-        likely = estimate(call, _RATES[turn.model.name], self._histories[run.session])
+        likely = estimate(call, RATES[turn.model.name], self._histories[run.session])
         return likely, likely
 
-    def _leave(self, run: _Run) -> None:
+    def _leave(self, run: Run) -> None:
         """The client of a waiting call goes away; its agent tries again later."""
         if self._waiting.pop(run.id, None) is None:
             return
@@ -200,13 +158,13 @@ class _Swarm:
         self._later(5, partial(self._ask, run.number, run.turn, run.retries))
         self._wake()
 
-    def _start(self, run: _Run, decision: Decision) -> None:
+    def _start(self, run: Run, decision: Decision) -> None:
         agent, turn, chance = self._agents[run.number], run.turn, self._chance
         run.at, run.held = decision.at, decision.hold
         if not run.floor <= run.held <= run.hold:
             raise Broken(f"{self._plan.seed}: {run.id} may not hold {run.held}")
         if self._mode == "strict":
-            room = int(run.held.scaleb(12)) - _input_bound(turn)
+            room = int(run.held.scaleb(12)) - input_bound(turn)
             run.limit = min(turn.allowance, room // turn.model.output)
         self._running[run.id] = run
         fate = agent.fate()
@@ -221,17 +179,17 @@ class _Swarm:
 
     # -- how calls end -----------------------------------------------------------------------
 
-    def _done(self, run: _Run) -> None:
+    def _done(self, run: Run) -> None:
         turn = run.turn
         output = min(turn.output, run.limit)
-        cost = _input_cost(turn) + output * turn.model.output
+        cost = input_cost(turn) + output * turn.model.output
         if self._end(run, cost):
-            reading = Reading((Sampling(_usage(turn, output)),))
+            reading = Reading((Sampling(usage(turn, output)),))
             call = Call("simulated", "", body_bytes=turn.body_bytes)
             self._histories[run.session].add(call, reading, dollars(cost))
             self._go_on(run)
 
-    def _aborted(self, run: _Run, share: float) -> None:
+    def _aborted(self, run: Run, share: float) -> None:
         """The user stops the agent's call; what it cost is presumed."""
         turn = run.turn
         if self._mode == "strict":
@@ -240,10 +198,10 @@ class _Swarm:
             streamed = turn.output * share * (0.2 if turn.hidden else 1)
             sampled = turn.seconds * share * HIGH_RATE
             output = min(run.limit, int(max(streamed, sampled)))
-        if self._end(run, _input_cost(turn) + output * turn.model.output):
+        if self._end(run, input_cost(turn) + output * turn.model.output):
             self._go_on(run)
 
-    def _failed(self, run: _Run) -> None:
+    def _failed(self, run: Run) -> None:
         """The vendor's error costs nothing; the client tries again, thrice."""
         if not self._end(run, 0):
             return
@@ -253,7 +211,7 @@ class _Swarm:
         else:
             self._go_on(run)
 
-    def _crashed(self, run: _Run, share: float) -> None:
+    def _crashed(self, run: Run, share: float) -> None:
         """The proxy dies: all that runs is charged as held, all that waits is cut off."""
         if run.id not in self._running:
             return
@@ -276,11 +234,11 @@ class _Swarm:
         for lost in (*running.values(), *waiting.values()):
             self._later(self._chance.uniform(1, 5), partial(self._ask, lost.number, lost.turn, 0))
 
-    def _go_on(self, run: _Run) -> None:
+    def _go_on(self, run: Run) -> None:
         agent = self._agents[run.number]
         self._later(agent.think(), partial(self._ask, run.number, agent.turn(), 0))
 
-    def _end(self, run: _Run, cost: int) -> bool:
+    def _end(self, run: Run, cost: int) -> bool:
         """Settle; False: a crash has ended it before."""
         if self._running.pop(run.id, None) is None:
             return False
@@ -291,7 +249,7 @@ class _Swarm:
         self._wake()
         return True
 
-    def _write(self, run: _Run, cost: int) -> None:
+    def _write(self, run: Run, cost: int) -> None:
         plan, day = self._plan, run.at.date()
         if cost:
             session, amount = f"session {run.session}", dollars(cost)
@@ -308,7 +266,7 @@ class _Swarm:
 
     # -- refusals and waking -----------------------------------------------------------------
 
-    def _refused(self, run: _Run, decision: Decision) -> None:
+    def _refused(self, run: Run, decision: Decision) -> None:
         """The agent stops; was it right to refuse it?"""
         waited = self._now - run.asked
         if waited > BUSY_WAIT or (decision.busy and waited < BUSY_WAIT):
@@ -323,7 +281,7 @@ class _Swarm:
                 raise Broken(f"{self._plan.seed}: {run.id} is refused at {spent} of {limit}")
             self._stopped[found.budget, found.key] = (limit, run.floor if short else ZERO)
 
-    def _stands(self, run: _Run, found: Finding) -> tuple[Decimal, Decimal]:
+    def _stands(self, run: Run, found: Finding) -> tuple[Decimal, Decimal]:
         plan = self._plan
         if found.budget == "session":
             return dollars(self._spent[run.session]), dollars(plan.cap)
@@ -391,21 +349,3 @@ class _Swarm:
             dollars(over),
             tuple(used),
         )
-
-
-def _input_bound(turn: Turn) -> int:
-    """Every token, as a vendor's counter says with its margin, at the dearest rate."""
-    return (turn.context * 102 // 100 + 512) * turn.model.dearest_input
-
-
-def _input_cost(turn: Turn) -> int:
-    model = turn.model
-    return turn.cached * model.cache_read + (turn.context - turn.cached) * model.cache_write
-
-
-def _usage(turn: Turn, output: int) -> Usage:
-    return Usage(
-        cache_read_tokens=turn.cached,
-        cache_write_5m_tokens=turn.context - turn.cached,
-        output_tokens=output,
-    )

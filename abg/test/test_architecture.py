@@ -109,8 +109,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
     ),
 }
-# Beside the house: it stands for the vendor, and needs nothing of abg but its errors.
-APART = ("testing", "testing.*", "test", "test.*")
+# Beside the house: what stands for the vendor and for the agents, and the tests.
+APART = ("simulate", "simulate.*", "testing", "testing.*", "test", "test.*")
 
 PURE = ("values", "state")
 # Rooms that touch money keep to exact decimals.
