@@ -50,12 +50,14 @@ class PassThrough:
         exchange = self.exchange
         headers = [header for header in exchange.headers if header[0].lower() not in _NOT_FORWARDED]
         application = self.application
+        body = b"".join(self._body)
+        self._body.clear()
         self.call = application.pool.request(
             application.origin,
             exchange.method,
             exchange.target,
             headers,
-            b"".join(self._body),
+            body,
             self,
         )
 

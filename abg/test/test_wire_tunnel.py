@@ -77,13 +77,13 @@ def test_who_is_reached_directly(no_proxy: str, host: str, port: int, direct: bo
 
 def test_origins() -> None:
     origin = Origin.parse("https://api.anthropic.com")
-    assert (origin.tls, origin.host, origin.port, origin.authority) == (
+    assert (origin.tls, origin.host, origin.port, origin.host_line) == (
         True,
         "api.anthropic.com",
         443,
-        b"api.anthropic.com",
+        b"Host: api.anthropic.com",
     )
-    assert Origin.parse("http://[fd12::1]:8080").authority == b"[fd12::1]:8080"
+    assert Origin.parse("http://[fd12::1]:8080").host_line == b"Host: [fd12::1]:8080"
     for wrong in ("api.anthropic.com", "ftp://x", "https://:443", "https://x:y"):
         with pytest.raises(ValueError, match=r"."):
             Origin.parse(wrong)

@@ -41,8 +41,8 @@ class Origin:
     tls: bool
     host: str
     port: int
-    authority: bytes
-    """The value of ``Host``."""
+    host_line: bytes
+    """The ``Host`` field of its requests."""
 
     @classmethod
     def parse(cls, origin: str) -> Origin:
@@ -59,13 +59,8 @@ class Origin:
         port = parts.port or usual
         shown = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         authority = shown if port == usual else f"{shown}:{port}"
-        return cls(
-            origin,
-            tls,
-            parts.hostname,
-            port,
-            authority.encode("idna" if not shown.isascii() else "ascii"),
-        )
+        name = authority.encode("ascii" if authority.isascii() else "idna")
+        return cls(origin, tls, parts.hostname, port, b"Host: " + name)
 
 
 @implementer(IOpenSSLTrustRoot)

@@ -85,24 +85,21 @@ class Pool:
             framing = b"Transfer-Encoding: chunked\r\n\r\n" if chunked else b"\r\n"
         else:
             chunked = False
-            if declared_length(headers) is not None:
-                headers = [(n, v) for n, v in headers if n.lower() != b"content-length"]
             if body or method in _BODY_EXPECTED:
                 framing = b"Content-Length: %d\r\n\r\n" % len(body)
             else:
                 framing = b"\r\n"
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        if lines.count(b"\n") != len(headers) or lines.count(b"\r") != len(headers):
+        lines = b"\r\n".join((place.host_line, *map(b": ".join, headers)))
+        if body is not None and b"content-length" in lines.lower():
+            headers = [(n, v) for n, v in headers if n.lower() != b"content-length"]
+            lines = b"\r\n".join((place.host_line, *map(b": ".join, headers)))
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines)
+        ends = len(headers) + 2
+        if head.count(b"\n") != ends or head.count(b"\r") != ends:
             return RunningCall.stillborn(
                 self, method, listener, "a header of the request holds a line end"
             )
-        head = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b" % (
-            method,
-            target,
-            place.authority,
-            lines,
-            framing,
-        )
+        head += framing
         call = RunningCall(self, place, method, head, body, chunked, listener)
         # A streamed body cannot be sent again: it gets a connection that is surely alive.
         while idle and body is not None:

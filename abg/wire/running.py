@@ -67,7 +67,7 @@ class RunningCall:
         self._head = head
         self._body = body
         self._chunked = chunked
-        self.listener = listener
+        self.listener: Any = listener
         self.sent = False
         self.paused = False
         self._connection: VendorConnection | None = None
@@ -221,17 +221,17 @@ class RunningCall:
     def fail(self, kind: str, message: str) -> None:
         """There is no (whole) answer."""
         if self._pool is not None:
-            listener = self.listener
-            self.over()
-            listener.answer_failed(kind, message)
+            self.over().answer_failed(kind, message)
 
-    def over(self) -> None:
-        """Nothing more is told."""
+    def over(self) -> Any:
+        """Nothing more is told; gives the listener back, for its last word."""
+        listener, self.listener = self.listener, None
         self._cancel_late()
         if self._body is None:
             self._valve.stop()
         self._pool = self._connection = self._connecting = None
         self._body = b""
+        return listener
 
     def _fail_later(self, kind: str, message: str) -> None:
         """Fail, but not before whoever asked has got this call."""

@@ -172,8 +172,7 @@ class VendorConnection(Protocol):
         if call is None:
             return
         if phase == UNTIL_CLOSE and reason.check(ConnectionDone) is not None:
-            call.over()
-            call.listener.answer_end()
+            call.over().answer_end()
         elif self._reused and not self._heard:
             call.closed_early(self._untouched)
         else:
@@ -329,8 +328,7 @@ class VendorConnection(Protocol):
             self.pool.keep(self)
         else:
             self.close()
-        call.over()
-        call.listener.answer_end()
+        call.over().answer_end()
 
     def _fail(self, call: RunningCall, kind: str, message: str) -> None:
         self.call = None
