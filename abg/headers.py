@@ -33,8 +33,8 @@ _HOP_BY_HOP = frozenset(
 # These are said anew for the connection to the vendor, by who frames the request.
 _OURS = frozenset((b"host", b"expect", b"content-length"))
 
-_REMEMBERED = 4096
-"""Spellings of names whose fate is remembered; then the memory starts afresh."""
+_REMEMBERED, _LONGEST_REMEMBERED = 4096, 64
+"""Spellings of names whose fate is remembered (then the memory starts afresh), and their size."""
 
 _HARMLESS = frozenset((b"keep-alive", b"Keep-Alive", b"close", b"Close"))
 """Usual values of ``Connection`` that name no other field."""
@@ -64,9 +64,10 @@ class _Fates(dict[bytes, int]):
             fate = _CODING
         else:
             fate = _DROP if lower in _OURS else _KEEP
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        self[name] = fate
+        if len(name) <= _LONGEST_REMEMBERED:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[name] = fate
         return fate
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from abg.errors import ConfigError
+
 __all__ = ["CONFIG_NAME", "LEDGER_NAME", "Places"]
 
 CONFIG_NAME = "agentbillguard.yaml"
@@ -28,8 +30,11 @@ class Places:
 
         Args:
             platform: as ``sys.platform`` has it.
+
+        Raises:
+            ConfigError: it has no home.
         """
-        home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+        home = _home(environ)
         state, config = home / ".local" / "state", home / ".config"
         if platform == "darwin":
             state = home / "Library" / "Application Support"
@@ -65,6 +70,16 @@ class Places:
     def run_log(self) -> Path:
         """What a proxy says that ``abg run`` has started."""
         return self.state / "abg-run-proxy.log"
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    named = environ.get("HOME") or environ.get("USERPROFILE")
+    if named:
+        return Path(named)
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise ConfigError("this user has no home folder: set HOME, or XDG_STATE_HOME") from None
 
 
 def _folder(environ: Mapping[str, str], name: str) -> Path | None:

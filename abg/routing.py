@@ -16,7 +16,7 @@ from attrs import frozen
 from abg.access import is_own_host, split_authority
 from abg.attribution import safe_name
 from abg.call import Headers
-from abg.canonical import canonical
+from abg.canonical import canonical, is_odd
 from abg.endpoints import Endpoint, Kind, family_of, known_post
 
 __all__ = ["Kind", "Route", "Router", "origin"]
@@ -138,16 +138,13 @@ class Router:
     # -- inside ------------------------------------------------------------------------------
 
     def _judge(self, method: bytes, target: bytes, said: int) -> Route:
+        if target == b"*":
+            # OPTIONS *: abg itself has nothing to say of it.
+            return Route(Kind.NOT_FOUND, status=404)
         if target[:1] != b"/":
             inside = self._own_path(target)
             if inside is None:
-                return _refuse(
-                    400,
-                    "the target names another host: abg is no forward proxy, set its address "
-                    "as the base URL instead"
-                    if b"://" in target
-                    else "the target is no path",
-                )
+                return _refuse(400, _NO_FORWARD_PROXY if b"://" in target else "that is no path")
             target = inside
         if target[:4] == b"/abg" and target[4:5] in (b"", b"/", b"?"):
             return Route(Kind.OWN)
@@ -195,7 +192,7 @@ class Router:
     def _target(self, upstream: str, path: bytes, query: bytes) -> bytes:
         versioned = path == b"/v1" or path.startswith(b"/v1/")
         if upstream == "chatgpt":
-            path = path[3:] if versioned else path
+            path = (path[3:] or b"/") if versioned else path
         elif not versioned and path != b"/" and not _AS_IT_IS.match(path):
             path = b"/v1" + path
         return self._bases[upstream] + path + query
@@ -205,16 +202,19 @@ class Router:
         plain = canonical(path)
         if plain == "/abg" or plain.startswith("/abg/"):
             return Route(Kind.NOT_FOUND, status=404)
-        if method in _FREE_METHODS:
-            # No vendor serves a paid call by these.
-            return None
-        if _PREFIXED.match(plain):
-            return _refuse(400, "/s/, /anthropic/ and /openai/ stand once, at the beginning")
-        known = known_post(plain)
-        if known is None:
-            return None
-        dialect = known.dialect or f"{vendor or 'openai'}_other"
-        return _refuse(400, f"this path has to be spelt {plain}", dialect)
+        dialect = f"{vendor or 'openai'}_other"
+        # No vendor serves a paid call by the free methods.
+        if method not in _FREE_METHODS:
+            if _PREFIXED.match(plain):
+                text = "/s/, /anthropic/ and /openai/ stand once, at the beginning"
+                return _refuse(400, text, dialect)
+            known = known_post(plain)
+            if known is not None:
+                text = f"this path has to be spelt {plain}"
+                return _refuse(400, text, known.dialect or dialect)
+        if is_odd(path):
+            return _refuse(400, "the path holds dot segments or control characters", dialect)
+        return None
 
     def _own_path(self, target: bytes) -> bytes | None:
         """The path of a target in absolute form, if its host is abg's own (RFC 9112, 3.2.2)."""
@@ -265,6 +265,9 @@ class _Prefix:
             return path
 
 
+_NO_FORWARD_PROXY = (
+    "the target names another host: abg is no forward proxy, set its address as the base URL"
+)
 _ABSOLUTE = re.compile(rb"(https?)://([^/?#@\\]+)(?=[/?]|$)", re.IGNORECASE)
 _PREFIXED = re.compile(r"/s(?:/|$)|/(?:anthropic|openai)(?:/|$)")
 # Not under /v1: what an agent asks of the vendor's site itself, and other versions of an API.
@@ -315,12 +318,15 @@ _FIELDS = {
 
 
 class _Bits(dict[bytes, int]):
+    """What the name of a field says, by its spelling."""
+
     def __missing__(self, name: bytes) -> int:
         lower = name.lower()
         bit = _ANTHROPIC if lower.startswith(b"anthropic-") else _FIELDS.get(lower, 0)
-        if len(self) >= 4096:
-            self.clear()
-        self[name] = bit
+        if len(name) <= 64:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[name] = bit
         return bit
 
 

@@ -73,6 +73,8 @@ _FALSE = frozenset(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "
 
 DEAREST = Decimal(10) ** 12
 """USD; an amount beyond it is a slip of the keyboard."""
+PLACES = 12
+"""Decimals of an amount at most."""
 
 
 def shown(node: Node) -> str:
@@ -132,8 +134,9 @@ class Amount:
         amount = _number(node, "an amount of USD such as 5.00, or null for no limit")
         if amount < 0:
             raise Wrong(f"an amount cannot be negative: {shown(node)}")
-        if amount > DEAREST:
-            raise Wrong(f"an amount cannot be so large: {shown(node)}")
+        exponent = amount.as_tuple().exponent
+        if amount > DEAREST or (isinstance(exponent, int) and exponent < -PLACES):
+            raise Wrong(f"no amount of USD that could be meant: {shown(node)}")
         return amount
 
 

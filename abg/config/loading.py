@@ -273,9 +273,9 @@ def _check_loop(config: Config) -> None:
         parts = urlsplit(getattr(config, f"upstream_{upstream}"))
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         host = parts.hostname or ""
-        same = host == config.host or (
-            is_loopback_address(host) and is_loopback_address(config.host)
-        )
+        # Who listens everywhere listens on loopback too.
+        local = is_loopback_address(config.host) or config.host in ("0.0.0.0", "::")
+        same = host == config.host or (local and is_loopback_address(host))
         if port == config.port and same:
             raise ConfigError(f"upstream_{upstream}: {parts.geturl()} is abg itself")
 
