@@ -34,6 +34,8 @@ _BAD_ORIGIN = (
     "add the origin to allowed_origins if it is yours"
 )
 _EVERYWHERE = ("0.0.0.0", "::", "")
+_LONGEST = 300
+"""Of a host name with its port; DNS has 253."""
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -90,10 +92,14 @@ def is_own_host(name: str, bound: str, allowed: tuple[str, ...], port: int | Non
     return False
 
 
-@lru_cache(1024)
 def split_authority(text: str) -> tuple[str | None, int | None]:
     """Host (lower case, no brackets, no final dot) and port of ``host:port``; (None, None) if it
     is none."""
+    return _split(text) if len(text) <= _LONGEST else (None, None)
+
+
+@lru_cache(1024)
+def _split(text: str) -> tuple[str | None, int | None]:
     host, colon, digits = text.rpartition(":")
     if not colon or digits.endswith("]") or ":" in host.partition("]")[2]:
         host, digits = text, ""
@@ -102,18 +108,16 @@ def split_authority(text: str) -> tuple[str | None, int | None]:
         host, digits = text, ""
     if digits and not (digits.isascii() and digits.isdigit() and int(digits) < 65536):
         return None, None
-    if host.startswith("[") != host.endswith("]"):
-        return None, None
-    host = host.strip("[]").lower().rstrip(".")
-    if not host or any(c in host for c in "/@?#\\ "):
+    if host.startswith("[") and host.endswith("]") and ":" in host:
+        host = host[1:-1]
+    host = host.lower().rstrip(".")
+    if not host or any(c in host for c in "[]/@?#\\ "):
         return None, None
     return host, int(digits) if digits else None
 
 
 def _host_is_own(value: bytes, bound: str, allowed: tuple[str, ...]) -> bool:
-    if len(value) > 300:
-        return False
-    return _own(value, bound, allowed)
+    return len(value) <= _LONGEST and _own(value, bound, allowed)
 
 
 @lru_cache(1024)
@@ -140,11 +144,16 @@ def _origin_is_own(
     if not mark or default is None or name is None:
         return False
     there = default if given is None else given
+    if check_host and is_own_host(name, bound, ()):
+        # abg itself speaks plain HTTP; behind somebody's TLS it has a name in allowed_hosts.
+        if scheme != "http":
+            return False
+        if there == port:
+            return True
     if named is not None:
         host, own = split_authority(named.decode("latin-1"))
-        if host == name and (default if own is None else own) == there:
-            return True
-    return check_host and scheme == "http" and there == port and is_own_host(name, bound, (), given)
+        return host == name and (default if own is None else own) == there
+    return False
 
 
 @lru_cache(1024)
