@@ -123,9 +123,6 @@ class Files:
             raise FileExistsError(f"{target} exists")
         os.rename(source, target)
 
-    def remove(self, path: Path) -> None:
-        os.unlink(path)
-
     def names(self, folder: Path) -> list[str]:
         return os.listdir(folder)
 

@@ -11,7 +11,6 @@ Their order is told by the number and time in their first line, not by their nam
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -29,7 +28,6 @@ __all__ = [
     "first_record",
     "ledger_files",
     "lines_of",
-    "read_ledger",
 ]
 
 BLOCK = 1 << 20
@@ -208,23 +206,3 @@ def lines_of(files: Files, path: Path) -> Iterator[Line]:
             number += 1
             yield Line(path, number, offset, text, digest(text), whole)
             offset += len(text) + 1
-
-
-def read_ledger(path: Path, files: Files | None = None) -> Iterator[Entry | Event | Damage]:
-    """Every record of a ledger, over all its files, oldest file first.
-
-    Reads only, and never disturbs the proxy that writes. A line that the proxy is just writing is
-    left out; damaged ones come as ``Damage`` with their place.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    files = files or Files()
-    for file in ledger_files(files, Path(os.path.realpath(path))):
-        for line in lines_of(files, file.path):
-            if line.text.strip():
-                record = decode(line.text)
-                if not isinstance(record, Damage):
-                    yield record
-                elif line.whole:
-                    yield record.at(file.path.name, line.number, line.offset)

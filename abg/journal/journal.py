@@ -24,7 +24,7 @@ from abg.journal.checkpoint import Checkpoint, pack, unpack
 from abg.journal.durability import Durability
 from abg.journal.files import Files
 from abg.journal.health import Health, why
-from abg.journal.history import ledger_files
+from abg.journal.history import LedgerFile, ledger_files
 from abg.journal.inflight import InFlight, read_open
 from abg.journal.lock import Lock
 from abg.journal.replay import Replay, Totals
@@ -37,6 +37,10 @@ __all__ = ["Journal"]
 
 CHECKPOINT_LINES = 20_000
 """Lines after which a new checkpoint is due: a start then reads them in a tenth of a second."""
+
+
+ATTEMPTS = 5
+"""How often the files are listed at start, should somebody rotate them meanwhile."""
 
 
 class Journal:
@@ -119,10 +123,7 @@ class Journal:
         active = durability.active = Active(files, path)
         try:
             left = read_open(files.read_all(self._files_beside["inflight"]) or b"")
-            history = ledger_files(files, path)
-            replay = Replay(files, totals, frozenset(left), say)
-            saved = files.read_all(self._files_beside["checkpoint"])
-            replay.run(history, None if saved is None else unpack(saved))
+            history, replay = self._replay(frozenset(left))
             self._inflight = durability.inflight = InFlight(
                 files, self._files_beside["inflight"], durability.retire
             )
@@ -272,6 +273,23 @@ class Journal:
         self._lock.release()
 
     # -- start -------------------------------------------------------------------------------
+
+    def _replay(self, left: frozenset[str]) -> tuple[list[LedgerFile], Replay]:
+        saved = self._files.read_all(self._files_beside["checkpoint"])
+        checkpoint = None if saved is None else unpack(saved)
+        fresh = self._totals.dump()
+        for attempt in range(ATTEMPTS):
+            history = ledger_files(self._files, self.path)
+            replay = Replay(self._files, self._totals, left, self._say)
+            try:
+                replay.run(history, checkpoint)
+            except FileNotFoundError:  # somebody rotates just now
+                self._totals.load(fresh)
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
+                break
+        return history, replay
 
     def _settle_in(
         self, replay: Replay, *, resumed: bool, left: Mapping[str, Mapping[str, Any]]

@@ -78,9 +78,10 @@ class Replay:
         self.damaged: list[Damage] = []
         self.damages = 0
         """How many lines are damaged, also beyond ``MOST_FINDINGS``."""
-        self.broken: list[Damage] = []
-        """Places where ``prev`` does not name the line before."""
+        self._breaks: list[tuple[str | None, Damage]] = []
+        self._chained = False
         self.breaks = 0
+        """How often the chain is broken."""
         self.from_checkpoint = False
         # Where the last file ends:
         self.tail = ""
@@ -95,6 +96,7 @@ class Replay:
         """Fold the files, oldest first.
 
         Raises:
+            FileNotFoundError: a file was moved meanwhile; another pass over a new list may do.
             OSError: a file cannot be read.
         """
         start = self._resume(history, checkpoint)
@@ -171,8 +173,10 @@ class Replay:
                 number += 1
                 record = posting(text)
                 if isinstance(record, Posting):
-                    if record.prev != tail and (record.prev is not None or tail):
+                    if record.prev != tail and tail:
                         self._broken(path, number, offset, record.prev, tail)
+                    elif record.prev is not None:
+                        self._chained = True
                     spent = add(spent, record.cost_usd)
                     apply(record)
                     if watched and record.request_id in watched:
@@ -201,6 +205,7 @@ class Replay:
         if event.event != "rotate" or "totals" not in event.data:
             self._totals.apply(event)
             return
+        self._bridge(event.data.get("bridges"))
         ended = event.data.get("ended")
         if isinstance(ended, list):
             self.found.update(id for id in ended if id in self._watched)
@@ -215,10 +220,25 @@ class Replay:
             self.damaged.append(damage)
 
     def _broken(self, path: Path, number: int, offset: int, prev: str | None, tail: str) -> None:
+        if prev is None and not self._chained:
+            return  # the original tool's lines know of no chain
+        self._chained = True
         self.breaks += 1
-        if len(self.broken) < MOST_FINDINGS:
+        if len(self._breaks) < MOST_FINDINGS:
             why = "has no prev" if prev is None else f"prev is {prev}, the line before is {tail}"
-            self.broken.append(Damage(why, number, offset, path.name))
+            self._breaks.append((prev, Damage(why, number, offset, path.name)))
+
+    @property
+    def broken(self) -> list[Damage]:
+        """Places where ``prev`` does not name the line before, the first hundred."""
+        return [damage for _, damage in self._breaks]
+
+    def _bridge(self, lost: object) -> None:
+        """Lines that an outside rotation had lost explain the places where they are missing."""
+        if isinstance(lost, list):
+            explained = [row for row in self._breaks if row[0] in lost]
+            self.breaks -= len(explained)
+            self._breaks = [row for row in self._breaks if row not in explained]
 
     def _progress(self, offset: int) -> None:
         self._next_progress = offset + self._read + PROGRESS_BYTES

@@ -348,6 +348,25 @@ def test_the_original_tools_ledger_is_taken_over(desk: Desk) -> None:
     assert desk.journal.broken == ()
 
 
+def test_lines_that_know_of_no_chain_are_no_finding(desk: Desk) -> None:
+    line = (
+        '{"ts":"2026-04-19T14:22:01Z","session_id":"default","model":"claude-sonnet-4-6",'
+        '"input_tokens":4821,"output_tokens":312,"cost_usd":0.019143,"session_total_usd":4.12,'
+        '"action":"allow"}\n'
+    )
+    desk.path.write_text(line * 3)
+    desk.open()
+    assert desk.said == []
+    assert desk.totals.sessions == {"default": Decimal("0.057429")}
+    desk.settle()
+    desk.journal.close()
+    with desk.path.open("a") as file:
+        file.write(line)
+    desk.path.with_name("ledger.jsonl.checkpoint").unlink()
+    desk.open()
+    assert [damage.number for damage in desk.journal.broken] == [5]
+
+
 def test_an_entry_with_an_open_id_reaches_the_totals_whole(desk: Desk) -> None:
     desk.open()
     made = entry(id="req_x", open="resp_1", endpoint="responses")
