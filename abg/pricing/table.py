@@ -128,13 +128,8 @@ class PriceTable:
         Raises:
             ConfigError: not such a file, or a wrong row; the text says which and why.
         """
-        try:
-            content = msgspec.json.decode(data)
-        except msgspec.DecodeError as error:
-            raise ConfigError(f"price file: {error}") from None
-        models = content.get("models") if isinstance(content, dict) else None
-        if not isinstance(models, dict) or not models:
-            raise ConfigError("price file: has no table `models`")
+        content = _content(data, "price file")
+        models = content["models"]
         parsed = {
             name: parse_model(name, block, f"models: {name}") for name, block in models.items()
         }
@@ -160,15 +155,7 @@ class PriceTable:
         Raises:
             ConfigError: with the row, the key, what is wrong and the nearest right one.
         """
-        models = dict(self.models)
-        for name, block in (rows or {}).items():
-            where = f"prices: {name}"
-            known = models.get(name) or models.get(self._known.get(str(name).lower(), ""))
-            model = parse_model(name, block, where, origin="user", known=known)
-            if known is not None and known.name != name:
-                # A row for what was an alias: it takes that one name, and no other.
-                model = Model(name, model.rows, (), "user")
-            models[name] = model
+        models = self._laid_over(rows or {}, "prices")
         if isinstance(unknown_model, Mapping):
             price = parse_model("unknown_model", unknown_model, "unknown_model", origin="user")
             return PriceTable(models, self.as_of, "dearest", price)
@@ -177,6 +164,31 @@ class PriceTable:
                 f"unknown_model: must be dearest, block or a price row, not {unknown_model!r}"
             )
         return PriceTable(models, self.as_of, unknown_model)
+
+    def with_file(self, data: bytes, where: str) -> PriceTable:
+        """This table with the rows of a price file over it, such as ``abg prices update`` writes.
+
+        Args:
+            where: the file's name, for messages.
+
+        Raises:
+            ConfigError: not such a file, or a wrong row; the text says which and why.
+        """
+        rows = _content(data, where)["models"]
+        models = self._laid_over(rows, where)
+        return PriceTable(models, self.as_of, self.unknown_model, self.unknown_price)
+
+    def _laid_over(self, rows: Mapping[str, Any], at: str) -> Mapping[str, Model]:
+        models = dict(self.models)
+        for name, block in rows.items():
+            where = f"{at}: {name}"
+            known = models.get(name) or models.get(self._known.get(str(name).lower(), ""))
+            model = parse_model(name, block, where, origin="user", known=known)
+            if known is not None and known.name != name:
+                # A row for what was an alias: it takes that one name, and no other.
+                model = Model(name, model.rows, (), "user")
+            models[name] = model
+        return models
 
     # -- names ---------------------------------------------------------------------------------
 
@@ -346,6 +358,17 @@ def _unlisted_of(models: Iterable[Model], vendor: str) -> Unlisted:
         geo=max((row.multipliers.get("us", ONE) for row in rows), default=ONE),
         ultrafast=max(multiples, default=ONE),
     )
+
+
+def _content(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        content = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    models = content.get("models") if isinstance(content, dict) else None
+    if not isinstance(models, dict) or not models:
+        raise ConfigError(f"{where}: has no table `models`")
+    return dict(content)
 
 
 def _check_aliases(models: Mapping[str, Model]) -> None:
