@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,7 +103,7 @@ def test_what_was_chunked_comes_out(pieces: list[bytes], cuts: list[int]) -> Non
     data = b"".join(b"%X\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     body = ChunkedBody()
     edges = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
-    spans = zip(edges[:-1], edges[1:], strict=True)
+    spans = itertools.pairwise(edges)
     out = b"".join(body.feed(data[a:b]) for a, b in spans if a < b)
     assert out == b"".join(pieces)
     assert body.done
