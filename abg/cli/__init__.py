@@ -40,6 +40,10 @@ COMMANDS = {
     "holds": Command("abg.cli.holds", "add_holds", "money held by requests that are running"),
     "report": Command("abg.cli.report", "add_report", "totals by day, session, model or agent"),
     "ledger": Command("abg.cli.ledger", "add_ledger", "check the ledger, or repair it"),
+    "prices": Command(
+        "abg.cli.prices", "add_prices", "what models cost, and where that is known from"
+    ),
+    "price": Command("abg.cli.price", "add_price", "what one answer costs, with the arithmetic"),
     "init": Command("abg.cli.init", "add_init", "write a config, point the agents at the proxy"),
     "doctor": Command("abg.cli.doctor", "add_doctor", "check the set-up, with a remedy each"),
     "demo": Command("abg.cli.demo", "add_demo", "watch an agent hit its cap: no key, no network"),

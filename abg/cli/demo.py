@@ -67,9 +67,9 @@ def _play(address: Address, environ: Mapping[str, str], pause: Callable[[float],
     stopped = status == 402
     if stopped:
         _tell("agent   stops: one refused call, no retry.\n")
-    pause(1.2)
+    pause(0.8)
     _command(["status", "--url", address.url], environ)
-    pause(1.2)
+    pause(0.8)
     _command(
         ["budget", "raise", "--session", "demo", "--by", CAP_USD, "--url", address.url], environ
     )
@@ -80,7 +80,7 @@ def _play(address: Address, environ: Mapping[str, str], pause: Callable[[float],
 def _turn(address: Address, turn: Turn, pause: Callable[[float], None]) -> int:
     """One call, as an agent makes it; the status of the answer."""
     _tell(f"agent   {turn.asks}")
-    pause(0.5)
+    pause(0.3)
     body = {
         "model": MODEL,
         "max_tokens": 1024,
@@ -101,7 +101,7 @@ def _turn(address: Address, turn: Turn, pause: Callable[[float], None]) -> int:
         _tell(f"agent   is refused (HTTP {answer.status}): {said['error']['message']}")
     # The proxy prints its line as the answer ends: let it come before the next turn.
     time.sleep(0.15)
-    pause(0.6)
+    pause(0.4)
     return answer.status
 
 
