@@ -18,7 +18,7 @@ from abg.journal.tail import Mended, mend
 from abg.ledger import Damage, Entry, Event, decode, digest, encode
 from abg.money import EXACT, ZERO
 
-__all__ = ["Active", "Change", "missing_lines"]
+__all__ = ["Active", "Change", "missing_lines", "unseen_lines"]
 
 
 MARGIN = 1 << 20
@@ -172,6 +172,23 @@ class Active:
         self._before, self._recent = self._recent, []
         self._looked_at = self.file.size
         return records
+
+
+def unseen_lines(files: Files, fd: int, path: Path) -> list[bytes]:
+    """Lines at the end of an open file that the file of that name, its edited copy, never had.
+
+    They came while an editor was open. What the editor's user has changed or removed before them
+    is left to him; where the two files have no line in common, all of it is.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    copied = {digest(text) for texts, _ in blocks_of(files, path) for text in texts}
+    lines = [text for texts, _ in blocks_of(files, fd) for text in texts]
+    for place in range(len(lines) - 1, -1, -1):
+        if digest(lines[place]) in copied:
+            return [line + b"\n" for line in lines[place + 1 :] if line.strip()]
+    return []
 
 
 def missing_lines(files: Files, path: Path, identity: str, lines: Sequence[bytes]) -> list[bytes]:

@@ -158,6 +158,9 @@ class FaultyFiles(Files):
     def read(self, path: Path) -> BinaryIO:
         return self._do("read", lambda: super(FaultyFiles, self).read(path))
 
+    def read_open(self, fd: int) -> BinaryIO:
+        return self._do("read", lambda: super(FaultyFiles, self).read_open(fd))
+
     # -- inside ------------------------------------------------------------------------------
 
     def _check(self) -> None:

@@ -130,6 +130,12 @@ class Files:
         """The file for reading, unbuffered whole blocks are up to the caller."""
         return open(path, "rb")
 
+    def read_open(self, fd: int) -> BinaryIO:
+        """An open file for reading, from its beginning, whatever its name is now."""
+        stream = os.fdopen(os.dup(fd), "rb")
+        stream.seek(0)
+        return stream
+
     def read_all(self, path: Path) -> bytes | None:
         """All bytes of a small file; None: there is none."""
         try:

@@ -33,6 +33,12 @@ __all__ = [
 BLOCK = 1 << 20
 """Bytes read at once."""
 
+FIRST_BLOCK = 1 << 16
+"""Bytes read at once where only the first line is wanted."""
+
+ATTEMPTS = 5
+"""How often files are listed at most, should somebody rotate them meanwhile."""
+
 LONGEST = 64 * 1024 * 1024
 """Bytes of a line that are kept at most: what is longer is damage, and memory stays bounded."""
 
@@ -74,33 +80,57 @@ class Line:
 def ledger_files(files: Files, active: Path) -> list[LedgerFile]:
     """All files of the ledger whose active file is ``active`` (which comes last, if it exists).
 
-    A file and its copy (gzip at work, a copytruncate half done) count once.
+    A file and its copy (gzip at work, a copytruncate half done) count once. Should somebody rotate
+    meanwhile, they are listed again.
 
     Raises:
         OSError: the folder or a file cannot be read.
     """
+    for attempt in range(ATTEMPTS):
+        try:
+            before = _names(files, active)
+            history = _list(files, active, before)
+            if _names(files, active) == before and _still_there(files, history):
+                break
+        except FileNotFoundError:
+            if attempt == ATTEMPTS - 1:
+                raise
+    return history
+
+
+def _names(files: Files, active: Path) -> list[str]:
     pattern = _rotated_names(active)
     try:
         names = files.names(active.parent)
     except FileNotFoundError:
         return []
+    return sorted(name for name in names if name == active.name or pattern.match(name))
+
+
+def _list(files: Files, active: Path, names: list[str]) -> list[LedgerFile]:
     found: dict[str, LedgerFile] = {}
     last: LedgerFile | None = None
-    for name in sorted(names):
-        path = active.with_name(name)
+    for name in names:
+        file = _look(files, active.with_name(name))
         if name == active.name:
-            last = _look(files, path)
-        elif pattern.match(name):
-            file = _look(files, path)
-            if file is not None and file.identity:
-                other = found.get(file.identity)
-                # Of a plain file and its packed copy the plain one is whole for certain.
-                if other is None or (other.packed, -other.size) > (file.packed, -file.size):
-                    found[file.identity] = file
+            last = file
+        elif file is not None and file.identity:
+            other = found.get(file.identity)
+            # Of a plain file and its packed copy the plain one is whole for certain.
+            if other is None or (other.packed, -other.size) > (file.packed, -file.size):
+                found[file.identity] = file
     if last is not None:
         found.pop(last.identity, None)
     ordered = sorted(found.values(), key=lambda file: (file.number, file.begun, file.path.name))
     return ordered if last is None else [*ordered, last]
+
+
+def _still_there(files: Files, history: list[LedgerFile]) -> bool:
+    """The newest file is the one that was looked at."""
+    if not history:
+        return True
+    now = _look(files, history[-1].path)
+    return now is not None and now.identity == history[-1].identity and now.size >= history[-1].size
 
 
 def _rotated_names(active: Path) -> re.Pattern[str]:
@@ -113,7 +143,7 @@ def _look(files: Files, path: Path) -> LedgerFile | None:
     state = files.state(path)
     if state is None or not _is_regular(state.mode):
         return None
-    for line in lines_of(files, path):
+    for line in lines_of(files, path, block=FIRST_BLOCK):
         if not line.text.strip():
             continue
         record = decode(line.text)
@@ -145,7 +175,9 @@ def first_record(files: Files, path: Path) -> Entry | Event | Damage | None:
     return None
 
 
-def blocks_of(files: Files, path: Path, offset: int = 0) -> Iterator[tuple[list[bytes], bool]]:
+def blocks_of(
+    files: Files, source: Path | int, offset: int = 0, block: int | None = None
+) -> Iterator[tuple[list[bytes], bool]]:
     """The lines of one file, many at once, without line feeds.
 
     With each block comes whether its lines are whole: a last line without its line feed comes
@@ -153,13 +185,15 @@ def blocks_of(files: Files, path: Path, offset: int = 0) -> Iterator[tuple[list[
     that breaks off ends there; of one that is damaged the last line says so.
 
     Args:
+        source: a name, or an open file that may have none any more.
         offset: where to begin; a gzip file is read from its beginning.
+        block: bytes read at once.
 
     Raises:
         OSError: it cannot be read.
     """
-    with files.read(path) as raw:
-        packed = path.suffix == ".gz"
+    with files.read(source) if isinstance(source, Path) else files.read_open(source) as raw:
+        packed = isinstance(source, Path) and source.suffix == ".gz"
         # read1: what was unpacked before a file breaks off is not lost with the error.
         read = gzip.GzipFile(fileobj=raw).read1 if packed else raw.read
         raw.seek(offset)
@@ -167,20 +201,20 @@ def blocks_of(files: Files, path: Path, offset: int = 0) -> Iterator[tuple[list[
         size = 0
         while True:
             try:
-                block = read(BLOCK)
+                data = read(block or BLOCK)
             except EOFError:
                 break
             except (gzip.BadGzipFile, zlib.error) as error:
                 yield [b"".join(rest) + f"(unreadable from here on: {error})".encode()], True
                 return
-            if not block:
+            if not data:
                 break
-            if b"\n" not in block:
+            if b"\n" not in data:
                 if size < LONGEST:
-                    rest.append(block)
-                    size += len(block)
+                    rest.append(data)
+                    size += len(data)
                 continue
-            lines = block.split(b"\n")
+            lines = data.split(b"\n")
             if rest:
                 rest.append(lines[0])
                 lines[0] = b"".join(rest)
@@ -194,14 +228,14 @@ def blocks_of(files: Files, path: Path, offset: int = 0) -> Iterator[tuple[list[
             yield [b"".join(rest)], False
 
 
-def lines_of(files: Files, path: Path) -> Iterator[Line]:
+def lines_of(files: Files, path: Path, block: int | None = None) -> Iterator[Line]:
     """The lines of one file with their places; the last one also without its line feed.
 
     Raises:
         OSError: it cannot be read.
     """
     number = offset = 0
-    for texts, whole in blocks_of(files, path):
+    for texts, whole in blocks_of(files, path, block=block):
         for text in texts:
             number += 1
             yield Line(path, number, offset, text, digest(text), whole)

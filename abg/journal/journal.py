@@ -39,10 +39,6 @@ CHECKPOINT_LINES = 20_000
 """Lines after which a new checkpoint is due: a start then reads them in a tenth of a second."""
 
 
-ATTEMPTS = 5
-"""How often the files are listed at start, should somebody rotate them meanwhile."""
-
-
 class Journal:
     """See ``open``; afterwards the attributes say what the start has found."""
 
@@ -278,18 +274,15 @@ class Journal:
         saved = self._files.read_all(self._files_beside["checkpoint"])
         checkpoint = None if saved is None else unpack(saved)
         fresh = self._totals.dump()
-        for attempt in range(ATTEMPTS):
+        while True:
             history = ledger_files(self._files, self.path)
             replay = Replay(self._files, self._totals, left, self._say)
             try:
                 replay.run(history, checkpoint)
-            except FileNotFoundError:  # somebody rotates just now
+            except FileNotFoundError:  # somebody rotates just now: the new list knows
                 self._totals.load(fresh)
-                if attempt == ATTEMPTS - 1:
-                    raise
             else:
-                break
-        return history, replay
+                return history, replay
 
     def _settle_in(
         self, replay: Replay, *, resumed: bool, left: Mapping[str, Mapping[str, Any]]

@@ -15,7 +15,7 @@ from typing import Any
 from attrs import evolve, frozen
 from msgspec import Raw
 
-from abg.journal.active import Active, Change, missing_lines
+from abg.journal.active import Active, Change, missing_lines, unseen_lines
 from abg.journal.checkpoint import json_of
 from abg.journal.durability import Durability
 from abg.journal.files import Files
@@ -148,20 +148,23 @@ class Succession:
     def _move_on(self, reason: str, archive: str | None = None) -> None:
         old, fresh = self.active, Active(self._files, self._path)
         fresh.tail = old.tail
+        lost: list[bytes] = []
         if not fresh.file.size:
             self.number += 1
         else:
             reason = "replaced"
             try:
                 fresh.reread()
+                lost = unseen_lines(self._files, old.file.fd, self._path)
             except OSError:
                 self._files.close(fresh.file.fd)
                 raise
         self.active = self._durability.active = fresh
         self._begun = self._clock()
-        self._left_behind = _LeftBehind(old.file.fd, old.identity, old.recent())
+        recent = old.recent() if reason != "replaced" else []
+        self._left_behind = _LeftBehind(old.file.fd, old.identity, recent)
         self._durability.sync_file(old.file.fd, self._path.parent, self._old_synced)
-        self.carry_over(reason, archive)
+        self.carry_over(reason, archive, lost)
 
     def _old_synced(self, error: OSError | None) -> None:
         if error is not None:

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from abg.errors import LedgerUnavailable
-from abg.journal import Journal, read_ledger
+from abg.journal import Files, Journal, read_ledger
 from abg.journal.faults import OPERATIONS, FaultyFiles
 from abg.journal.inflight import read_open
 from abg.journal.verify import verify
@@ -461,3 +462,187 @@ def test_the_chain_is_whole_after_all_that(tmp_path: Path) -> None:
     lines = desk.lines()
     assert [json.loads(line)["prev"] for line in lines[1:]] == [digest(x) for x in lines[:-1]]
     assert isinstance(desk.journal, Journal)
+
+
+# -- one of the two files only ---------------------------------------------------------------------
+
+
+class HalfADisk(FaultyFiles):
+    """A disk on which writes to files of some name fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bad = ""
+        self._names: dict[int, str] = {}
+
+    def open_append(self, path: Path) -> int:
+        fd = super().open_append(path)
+        self._names[fd] = path.name
+        return fd
+
+    def write(self, fd: int, data: bytes) -> int:
+        if self.bad and self.bad in self._names.get(fd, ""):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(fd, data)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("mode", ["os", "interval", "always"])
+def test_when_only_the_side_journal_cannot_be_written(tmp_path: Path, mode: str) -> None:
+    disk = HalfADisk()
+    day = Day(tmp_path, disk, sync=mode)
+    day.calls()
+    day.open_calls += [day.desk.reserve() for _ in range(3)]
+    disk.bad = ".inflight"
+    for id in day.open_calls[1:]:
+        day.end(id)
+    del day.open_calls[1:]
+    day.pass_by()  # their ends cannot be noted
+    assert day.desk.journal.problem == "No space left on device"
+    assert day.desk.journal.pending == 0
+    day.desk.journal.progress(day.open_calls[0], {"cost_usd": Decimal("0.5")})
+    with pytest.raises(LedgerUnavailable):
+        day.desk.reserve()
+    day.pass_by()
+    assert not day.desk.journal.healthy
+    disk.bad = ""
+    day.pass_by()
+    assert day.desk.journal.healthy
+    day.calls()
+    day.check()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_withdrawal_that_cannot_be_written(tmp_path: Path) -> None:
+    disk = HalfADisk()
+    desk = Desk(tmp_path, files=disk)
+    desk.open()
+    id = desk.reserve()
+    desk.journal.release("unknown")
+    disk.bad = ".inflight"
+    desk.journal.release(id)
+    assert not desk.journal.healthy
+    disk.bad = ""
+    desk.journal.tick()
+    assert desk.journal.healthy
+
+
+@pytest.mark.usefixtures("small")
+def test_a_sync_that_fails_again_and_again(tmp_path: Path) -> None:
+    disk = FaultyFiles()
+    day = Day(tmp_path, disk, sync="interval")
+    day.calls()
+    disk.fail("sync", errno.EIO)
+    day.calls()
+    disk.fail("overwrite", errno.EIO)
+    day.calls()
+    assert not day.desk.journal.healthy
+    disk.heal()
+    day.pass_by()
+    day.calls()
+    day.check()
+
+
+def test_a_failed_sync_is_not_repeated_while_one_runs(tmp_path: Path) -> None:
+    disk = FaultyFiles()
+    desk = Desk(tmp_path, files=disk, sync="interval")
+    desk.open()
+    desk.settle()
+    desk.journal.tick()
+    disk.slow("sync", 0.1)
+    desk.journal._health.fail("sync", OSError(errno.EIO, "Input/output error"))
+    desk.settle()
+    for _ in range(3):
+        desk.journal.tick()
+    deadline = time.monotonic() + 5
+    while not desk.journal.healthy and time.monotonic() < deadline:
+        time.sleep(0.02)
+        desk.journal.tick()
+    assert desk.journal.healthy
+    desk.journal.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_the_old_file_may_fail_its_last_sync(tmp_path: Path) -> None:
+    disk = FaultyFiles()
+    desk = Desk(tmp_path, files=disk, sync="os", rotate="month")
+    desk.open()
+    desk.settle()
+    desk.clock.advance(days=30)
+    disk.fail("sync", errno.EIO)
+    desk.journal.tick()
+    assert desk.said == [
+        "[abg] WARNING ledger: the file put away may lack its last lines: Input/output error"
+    ]
+    disk.heal()
+    desk.journal.tick()
+    desk.journal.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_an_editors_copy_that_cannot_be_read_at_once(tmp_path: Path) -> None:
+    class Unreadable(FaultyFiles):
+        after = 0
+
+        def read(self, path: Path) -> BinaryIO:
+            if self.after:
+                self.after -= 1
+                if not self.after:
+                    raise OSError(errno.EIO, "Input/output error")
+            return super().read(path)
+
+    for after in (1, 2, 3):
+        disk = Unreadable()
+        day = Day(tmp_path / str(after), disk)
+        day.calls()
+        text = day.desk.path.read_bytes()
+        new = day.desk.path.with_name("new")
+        new.write_bytes(text)
+        new.replace(day.desk.path)
+        disk.after = after
+        day.calls()
+        day.calls()
+        day.check()
+
+
+def test_a_writer_that_takes_nothing_is_full(tmp_path: Path) -> None:
+    class Nothing(Files):
+        def write(self, fd: int, data: bytes) -> int:
+            return super().write(fd, data[:5]) if len(data) > 100 else 0
+
+    desk = Desk(tmp_path, files=Nothing())
+    desk.open()
+    with pytest.raises(LedgerUnavailable, match="No space left on device"):
+        desk.settle()
+    assert desk.path.read_bytes() == b""
+    abandon(desk.journal)
+
+
+@pytest.mark.usefixtures("small")
+def test_files_that_vanish_while_it_starts_are_looked_for_again(tmp_path: Path) -> None:
+    class Rotating(FaultyFiles):
+        times = 0
+
+        def read(self, path: Path) -> BinaryIO:
+            if self.times and path.name == "ledger.jsonl.1":
+                self.times -= 1
+                raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+            return super().read(path)
+
+    disk = Rotating()
+    day = Day(tmp_path, disk)
+    day.calls()
+    move(day)
+    day.pass_by()
+    day.calls()
+    day.desk.journal.close()
+    day.desk.path.with_name("ledger.jsonl.checkpoint").unlink()
+    disk.times = 3
+    day.desk.open("rules-2")
+    assert day.desk.totals.sessions["default"] == len(day.handed_in) * Decimal("0.01") + (
+        Decimal("0.05") * day.desk.journal.crashed
+    )
+    abandon(day.desk.journal)
+    disk.times = 100
+    with pytest.raises(LedgerUnavailable, match="No such file"):
+        day.desk.open("rules-3")

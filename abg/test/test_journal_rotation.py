@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -250,9 +253,32 @@ def test_an_editor_that_replaces_the_file_is_followed(desk: Desk) -> None:
     desk.journal.tick()
     desk.settle("8")
     assert [event.data["reason"] for event in rotations(desk)] == ["replaced"]
+    assert ids(desk) == ["req_1", "req_2", "req_3", "req_4"]
     restart(desk)
     assert desk.totals.sessions == {"default": Decimal(15)}
     assert desk.journal.broken == ()
+
+
+def test_what_an_editors_user_has_removed_stays_removed(desk: Desk) -> None:
+    desk.open()
+    for usd in ("1", "2", "4"):
+        desk.settle(usd)
+    desk.journal.tick()
+    lines = desk.lines()
+    beside = desk.path.with_name("new")
+    beside.write_bytes(lines[0] + b"\n" + lines[2] + b"\n")
+    beside.replace(desk.path)
+    desk.journal.tick()
+    found = [record.request_id for record in read_ledger(desk.path) if isinstance(record, Entry)]
+    assert found == ["req_1", "req_3"]
+    # Another file altogether:
+    beside.write_bytes(encode(entry("8", id="other")))
+    beside.replace(desk.path)
+    desk.journal.tick()
+    found = [record.request_id for record in read_ledger(desk.path) if isinstance(record, Entry)]
+    assert found == ["other"]
+    restart(desk)
+    assert desk.totals.sessions == {"default": Decimal(7)}
 
 
 def test_lines_that_another_program_adds_are_counted_at_once(desk: Desk) -> None:
@@ -392,3 +418,68 @@ def test_totals_that_cannot_be_loaded_leave_the_folded_ones(desk: Desk) -> None:
     desk.settle("2")
     restart(desk)
     assert desk.totals.sessions == {"default": Decimal(3)}
+
+
+# -- readers while others rotate -------------------------------------------------------------------
+
+
+class Meanwhile(Files):
+    """Does something when a certain file is opened for the so-manieth time."""
+
+    def __init__(self) -> None:
+        self.plans: list[tuple[str, int, Callable[[], None]]] = []
+        self.opened: Counter[str] = Counter()
+
+    def read(self, path: Path) -> BinaryIO:
+        self.opened[path.name] += 1
+        for name, time, act in self.plans:
+            if (name, time) == (path.name, self.opened[path.name]):
+                act()
+        return super().read(path)
+
+
+def found_by(path: Path, files: Files) -> list[str]:
+    return [r.request_id for r in read_ledger(path, files) if isinstance(r, Entry)]
+
+
+def days(first: int, last: int) -> list[Entry]:
+    return [at(day) for day in range(first, last + 1)]
+
+
+@pytest.mark.parametrize("opening", range(1, 7))
+@pytest.mark.parametrize("how", ["moved", "moved and packed", "copied and truncated", "removed"])
+def test_a_reader_sees_each_line_once(tmp_path: Path, how: str, opening: int) -> None:
+    path = tmp_path / "ledger.jsonl"
+    write(tmp_path / "ledger.jsonl.1", *days(1, 3))
+    write(path, *days(4, 6))
+
+    def rotate() -> None:
+        if how == "removed":
+            (tmp_path / "ledger.jsonl.1").unlink()
+        elif how == "copied and truncated":
+            (tmp_path / "ledger.jsonl.2").write_bytes(path.read_bytes() + encode(at(7)))
+            os.truncate(path, 0)
+            path.write_bytes(encode(at(8)))
+        else:
+            name = "ledger.jsonl.2.gz" if how == "moved and packed" else "ledger.jsonl.2"
+            write(tmp_path / name, *days(4, 7))
+            write(tmp_path / "new", at(8))
+            (tmp_path / "new").replace(path)
+
+    files = Meanwhile()
+    files.plans.append(("ledger.jsonl", opening, rotate))
+    found = found_by(path, files)
+    if how == "removed":
+        assert found[-3:] == ["day4", "day5", "day6"]
+        return
+    whole = [f"day{n}" for n in range(1, 9)]
+    assert found in (whole, whole[:6])
+
+
+def test_a_file_that_vanishes_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    write(tmp_path / "ledger.jsonl.1", *days(1, 3))
+    write(path, *days(4, 6))
+    files = Meanwhile()
+    files.plans.append(("ledger.jsonl.1", 2, (tmp_path / "ledger.jsonl.1").unlink))
+    assert found_by(path, files) == ["day4", "day5", "day6"]
