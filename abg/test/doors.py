@@ -13,6 +13,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.web.server import Site
 from zope.interface import implementer
 
 from abg.call import Headers
@@ -27,6 +28,7 @@ __all__ = [
     "Client",
     "LaneDoor",
     "MemoryTransport",
+    "MountedDoor",
     "Seen",
     "SiteDoor",
     "fields",
@@ -373,6 +375,15 @@ class SiteDoor(_Door):
 
     def drain(self) -> None:
         self.site.drain()
+
+
+class MountedDoor(_Door):
+    """The resource in a bare ``Site`` of somebody else."""
+
+    def protocol(self) -> Any:
+        resource = ExchangeResource(self.application, self.clock)
+        site = Site(resource, reactor=self.clock)
+        return site.buildProtocol(IPv4Address("TCP", "127.0.0.1", 54321))
 
 
 def fields(headers: Headers) -> dict[bytes, list[bytes]]:

@@ -12,8 +12,12 @@ from abg.exchange import Application
 from abg.wire.client import ClientConnection
 from abg.wire.lane import FastLane
 from abg.wire.limits import DEFAULT_LIMITS, Limits
+from abg.wire.memory import give_back
 
 __all__ = ["FastLaneFactory"]
+
+_LARGE_BODY_SECONDS = 5
+"""How long after the last large body its memory is given back: not between two of a series."""
 
 
 class FastLaneFactory(ServerFactory):
@@ -23,6 +27,7 @@ class FastLaneFactory(ServerFactory):
         now: the factory's count of seconds, for the connections' deadlines; moves only while
             there are any.
         draining: no connection is kept alive any more.
+        large_body_at: second in which the last large body came; 0 when its memory was given back.
     """
 
     noisy = False
@@ -42,6 +47,7 @@ class FastLaneFactory(ServerFactory):
         self.reactor: Any = reactor
         self.now = 0
         self.draining = False
+        self.large_body_at = 0
         self.lanes: set[ClientConnection] = set()
         self._sweeping: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
@@ -67,9 +73,7 @@ class FastLaneFactory(ServerFactory):
         """A connection was lost."""
         self.lanes.discard(lane)
         if not self.lanes:
-            if self._sweeping is not None:
-                self._sweeping.cancel()
-                self._sweeping = None
+            self._rest()
             drained, self._drained = self._drained, []
             for deferred in drained:
                 deferred.callback(None)
@@ -83,6 +87,7 @@ class FastLaneFactory(ServerFactory):
         for lane in list(self.lanes):
             lane.drain()
         if not self.lanes:
+            self._rest()
             return succeed(None)
         deferred: Deferred[None] = Deferred()
         self._drained.append(deferred)
@@ -93,8 +98,19 @@ class FastLaneFactory(ServerFactory):
         for lane in list(self.lanes):
             lane.close_now()
 
+    def _rest(self) -> None:
+        """Nobody is there: sweep no more, unless there is memory to give back."""
+        if self._sweeping is not None and (self.draining or not self.large_body_at):
+            self._sweeping.cancel()
+            self._sweeping = None
+
     def _sweep(self) -> None:
         self._sweeping = self.reactor.callLater(1.0, self._sweep)
         self.now += 1
+        if self.large_body_at and self.now - self.large_body_at > _LARGE_BODY_SECONDS:
+            self.large_body_at = 0
+            give_back()
         for lane in list(self.lanes):
             lane.sweep(self.now)
+        if not self.lanes:
+            self._rest()

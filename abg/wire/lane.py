@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FastLane"]
 
+LARGE_BODY = 1_000_000
+
 HEAD, COUNTED, CHUNKED, ANSWER, DRAIN, SITE = range(6)
 
 
@@ -171,6 +173,8 @@ class FastLane(ClientConnection):
             else:
                 self._phase = COUNTED
                 self._left = length
+                if length > LARGE_BODY:
+                    factory.large_body_at = factory.now + 1
         exchange = LaneExchange(self, request.method, target, request.headers, self.peer, length)
         self.exchange = exchange
         handler = factory.application.begin(exchange)
