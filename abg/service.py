@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -113,6 +114,8 @@ def run_proxy(loaded: Loaded, *, ephemeral: bool = False) -> int:
     watch_hangup(service, reactor)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)  # type: ignore[attr-defined]
     reactor.run()  # type: ignore[attr-defined]
+    # All is settled: a second TERM may no longer change the exit code.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     out.flush()
     return 0
 
@@ -161,8 +164,6 @@ def raise_open_files() -> None:
 
 def watch_hangup(service: GuardService, reactor: Any) -> None:
     """HUP (logrotate, a closed terminal) reopens the ledger instead of ending the program."""
-    import signal
-
     if not hasattr(signal, "SIGHUP"):  # pragma: no cover - Windows
         return
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abg.cli.http import Address
-from abg.errors import AbgError
+from abg.errors import AbgError, ConfigError
 
 if TYPE_CHECKING:
     from abg.places import Places
@@ -87,6 +87,9 @@ def read_lock(ledger: Path) -> Address | None:
         return None
     if not isinstance(host, str) or not isinstance(port, int) or not port:
         return None
+    if not _stays_here(_reachable(host)):
+        # A lock file can lie in a cloned folder: the admin token goes nowhere but to loopback.
+        return None
     return Address(_reachable(host), port, "lock file of the ledger")
 
 
@@ -121,9 +124,22 @@ def _configured(
         return ledger, Address(_reachable(host), number, "the default address")
     from abg.cli.settings import load
 
-    settings = load(config).config
+    try:
+        settings = load(config).config
+    except ConfigError:
+        # A file of the working folder that may not steer a proxy can still tell where the user
+        # started one with --config, as long as that is on this machine.
+        if config is not None:
+            raise
+        settings = load(str(found)).config
+        if not _stays_here(_reachable(settings.host)):
+            raise
     address = Address(_reachable(settings.host), settings.port, f"from {found}")
     return settings.ledger_file or home.ledger, address
+
+
+def _stays_here(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _reachable(host: str) -> str:

@@ -35,7 +35,9 @@ class _Request(msgspec.Struct):
 _request = msgspec.json.Decoder(_Request)
 
 _WANTED = re.compile(rb'"usage"\s*:\s*\{|\[DONE\]|"error"\s*:\s*[{"]')
-_NAMED = re.compile(rb'"(?:model|id)"\s*:')
+_UNASKED = re.compile(rb',\s*"usage"\s*:\s*null')
+"""What every chunk carries once usage was asked for. No JSON text can hold these bytes: its
+quotes would be escaped."""
 
 
 def read_call(name: str, endpoint: str, body: bytes) -> Call:
@@ -103,7 +105,11 @@ class ChatMeter(StreamMeter):
 
     def _look(self, block: bytes) -> None:
         if self._swallow:
-            self._held = [event for event in events_of(block) if not self._event_is_ours(event)]
+            self._held = [
+                _UNASKED.sub(b"", event, 1)
+                for event in events_of(block)
+                if not self._event_is_ours(event)
+            ]
             return
         if self._last and _WANTED.search(block) is None:
             self._bytes += max(0, len(block) - self.event_overhead * block.count(b"\n\n"))

@@ -216,6 +216,7 @@ def test_changing_state_needs_post_json_and_the_token(tmp_path):
 
 def test_locked_budgets_free_no_money(tmp_path):
     with FakeVendor() as vendor, ProxyProcess(tmp_path, vendor.url, lock_budgets=True) as proxy:
+        assert post(f"{proxy.url}/v1/messages", ASK)[0] == 200
         for words in (
             ("reset", "--session", "default"),
             ("budget", "raise", "--session", "default", "--by", "1"),
@@ -241,7 +242,7 @@ def test_key_custody_end_to_end(tmp_path):
         assert post(url, ASK, x_api_key=secret)[0] == 200
         assert post(url, ASK, x_api_key=secret, x_abg_session_id="mine")[0] == 402
         assert [e["session_id"] for e in proxy.entries] == ["job", "job"]
-        assert {name: value for name, value in vendor.records[0].headers}[
+        assert dict(vendor.records[0].request.headers)[
             "x-api-key"
         ] == "sk-ant-the-real-one"
         console = "\n".join(proxy.console)
