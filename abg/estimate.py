@@ -21,7 +21,7 @@ from abg.usage import Reading, Usage
 
 __all__ = ["History", "Rates", "estimate"]
 
-REMEMBERED = 24
+REMEMBERED = 40
 """Recent calls that are looked at."""
 QUANTILE = 0.95
 

@@ -84,13 +84,13 @@ class Overrides:
     def limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
         """The limit in force for one account."""
         limit = check.limit
-        if limit is None or check.requests:
+        if check.requests:
             return limit
         for change in self._raises:
             if self._concerns(change, check, key) and (change.until is None or now < change.until):
                 if change.to is not None:
                     limit = change.to
-                elif change.by is not None:
+                elif change.by is not None and limit is not None:
                     limit = EXACT.add(limit, change.by)
         return limit
 

@@ -236,7 +236,8 @@ class Rules:
         return found
 
     def _select(self, rows: list[_Row]) -> Selection:
-        limits = [c for row in rows for c in row.checks if c.limit is not None]
+        # Also those without a limit: one can be set at run time.
+        limits = [check for row in rows for check in row.checks]
         return Selection(
             checks=tuple(check for check in limits if check.budget.action == "block"),
             warners=tuple(check for check in limits if check.share is not None),
