@@ -106,8 +106,9 @@ def standing(status: Mapping[str, Any], name: str) -> Standing:
 
 def line(found: Standing, *, colour: bool = True) -> str:
     """One line for the terminal, coloured by state."""
+    fine = found.limit is not None and found.limit < 1
     parts = [
-        f"abg {short(found.spent)}{_slash(found.limit)} session",
+        f"abg {short(found.spent, fine=fine)}{_slash(found.limit)} session",
         f"{short(found.today)}{_slash(found.daily_limit)} today",
     ]
     if found.notional:
@@ -127,8 +128,14 @@ def paint(text: str, tone: str) -> str:
     return f"\x1b[{tone}m{text}\x1b[0m"
 
 
-def short(amount: Decimal) -> str:
-    """``$1.23``; a round amount from ten dollars on without cents: ``$20``."""
+def short(amount: Decimal, *, fine: bool = False) -> str:
+    """``$1.23``; a round amount from ten dollars on without cents: ``$20``.
+
+    Args:
+        fine: a tenth of a cent is told, for budgets of cents: ``$0.056``.
+    """
+    if fine:
+        return show(amount, 3)
     if amount >= 10 and amount == amount.to_integral_value():
         return show(amount, 0)
     return show(amount)
@@ -193,7 +200,7 @@ def _over(budget: Mapping[str, Any], spent: Decimal) -> bool:
 
 
 def _slash(limit: Decimal | None) -> str:
-    return "" if limit is None else f"/{short(limit)}"
+    return "" if limit is None else f"/{short(limit, fine=limit < 1)}"
 
 
 def _amount(value: Any) -> Decimal | None:

@@ -262,16 +262,20 @@ def test_the_status_line_and_the_hook_are_seen_in_the_terminal(home: Home) -> No
             }
         )
     )
-    command = [*word, "run", "--session", "mine", "--budget", "0.005", "--", *CLAUDE[:2]]
+    command = [*word, "run", "--session", "mine", "--budget", "0.0145", "--", *CLAUDE[:2]]
     with terminal.Terminal(command, home.environ, home.work) as screen:
         screen.wait_for("abg $0.00", 40)
-        screen.type("first")
-        screen.wait_for("done", 30)
-        screen.type("second")
-        screen.wait_for("left, about", 30)
-        screen.wait_for("STOPPED: abg budget raise --session mine", 30)
+        # Each call costs $0.006: two are 83 % of the budget, three are past it.
+        for told in ("first", "second"):
+            screen.type(told)
+            screen.wait_for(told, 20)
+            screen.wait_for("❯", 20)
+            time.sleep(1)
         screen.type("third")
-        screen.wait_for("Session budget exhausted", 30)
+        screen.wait_for("left, about 0 requests at this pace", 30)
+        screen.wait_for("STOPPED: abg budget raise --session mine", 30)
+        screen.type("fourth")
+        screen.wait_for("API Error: 402 [abg] Session budget exhausted", 30)
 
 
 def test_it_adds_little_to_a_start(home: Home) -> None:

@@ -82,6 +82,11 @@ def test_the_colours(spent, marks, tone):
     assert line(found).startswith(f"\x1b[{tone}m")
 
 
+def test_budgets_of_cents_are_told_finer():
+    cents = {"limit_usd": Decimal("0.05"), "spent_usd": Decimal("0.0164")}
+    assert said(own=cents).startswith("abg $0.016/$0.050 session · $5.34/$20 today")
+
+
 def test_a_session_that_has_not_spent_shows_its_budget():
     found = standing(status(session_info={"new": {"budget_usd": 2}}), "new")
     assert line(found, colour=False).startswith("abg $0.00/$2.00 session")
