@@ -63,6 +63,8 @@ _GENAI_KINDS = {
     "input_audio_mtok": "audio_input",
     "output_audio_mtok": "audio_output",
 }
+_OWN = {"name": 0, "alias": 1, "latest": 2}
+"""How a name may mean a row of the table, the surest first, for its price to be that row's."""
 _SHORT_WRITE = {"anthropic": "cache_write_5m", "openai": "cache_write_30m"}
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
@@ -121,17 +123,26 @@ def compare(table: PriceTable, imported: Imported, at: datetime) -> tuple[Change
     A row is laid over the one that the table has at that moment: rates that only the table knows
     stay, since neither source lists all of them.
     """
-    changes = []
+    chosen: dict[str, tuple[int, str]] = {}
     for name, block in imported.blocks.items():
         match = table.resolve(str(block["vendor"]), name)
-        if match.price == "assumed" or match.how == "snapshot":
+        # A snapshot or a tagged name may have a price of its own: it is a model of its own.
+        rank = _OWN.get(match.how)
+        if rank is not None and rank <= chosen.get(match.name, (len(_OWN), ""))[0]:
+            chosen[match.name] = (rank, name)
+        elif rank is None:
+            chosen[name] = (len(_OWN), name)
+    changes = []
+    for own, (rank, name) in chosen.items():
+        block = imported.blocks[name]
+        if rank == len(_OWN):
             changes.append(Change(name, True, _listing(block["rates"]), block))
             continue
-        row = match.models[0].at(at)
+        row = table.models[own].at(at)
         lines, whole = _laid_over(table, row, block)
         if lines:
-            changes.append(Change(match.name, False, lines, whole))
-    return tuple(_merged(changes))
+            changes.append(Change(own, False, lines, whole))
+    return tuple(changes)
 
 
 def render(blocks: Mapping[str, Mapping[str, Any]], as_of: date, source: str) -> str:
@@ -356,15 +367,6 @@ def _laid_over(
         for key in sorted(rates, key=_tier_order)
     }
     return tuple(lines), whole
-
-
-def _merged(changes: list[Change]) -> Iterator[Change]:
-    """One change for each name: of several spellings of a model the first is taken."""
-    seen: set[str] = set()
-    for change in changes:
-        if change.name not in seen:
-            seen.add(change.name)
-            yield change
 
 
 def _json(value: Any) -> str:
