@@ -232,7 +232,7 @@ def test_a_hostile_agent_without_a_key_spends_nothing_that_is_not_counted(
     passed = [e for e in home.entries if e["action"] != "block"]
     assert [e["session_id"] for e in passed] == ["mine"] * 3
     assert len(vendor.records) == 3
-    sent = [dict(map(_lower, r.headers)) for r in vendor.records]
+    sent = [dict(map(_lower, r.request.headers)) for r in vendor.records]
     assert [h["x-api-key"] for h in sent] == ["sk-ant-real"] * 3
     assert not any("abg_" in v for h in sent for v in h.values())
 
