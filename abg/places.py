@@ -52,6 +52,11 @@ class Places:
         return self.config / CONFIG_NAME
 
     @property
+    def price_file(self) -> Path:
+        """Prices that ``abg prices update`` took over."""
+        return self.config / "prices.json"
+
+    @property
     def ledger(self) -> Path:
         """The ledger, where no configuration names one."""
         return self.state / LEDGER_NAME

@@ -35,7 +35,10 @@ def check_upstream(text: str) -> str:
     example = "https://api.example.com"
     if not _URL.fullmatch(text):
         raise Wrong(f"a URL such as {example}, in ASCII and without spaces")
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise Wrong("the host in the URL is none") from None
     if parts.scheme.lower() not in ("http", "https") or "://" not in text:
         raise Wrong(f"a URL that begins with https:// or http://, such as {example}")
     if "@" in parts.netloc:
@@ -94,9 +97,8 @@ def check_origin(text: str) -> str:
     if text == "null":
         return text
     scheme, mark, authority = text.rstrip("/").partition("://")
-    if not mark or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or "/" in authority:
-        raise Wrong(f"an origin such as https://app.example.com; not {text[:60]}")
-    if not authority or not _URL.fullmatch(authority):
+    good = re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) and _URL.fullmatch(authority)
+    if not mark or not good or "/" in authority:
         raise Wrong(f"an origin such as https://app.example.com; not {text[:60]}")
     return f"{scheme}://{authority}".lower()
 

@@ -6,7 +6,7 @@ table; the defaults stand in ``Config``. Pure.
 
 from __future__ import annotations
 
-from attrs import fields_dict, frozen
+from attrs import frozen
 
 from abg.config.checks import (
     check_host,
@@ -29,9 +29,8 @@ from abg.config.kinds import (
     Whole,
 )
 from abg.config.tables import BudgetRows, Credentials, HeaderTables, PriceRows, UnknownModel
-from abg.config.values import Config
 
-__all__ = ["ENVIRONMENT", "KEYS", "PATHS", "Key", "default_of"]
+__all__ = ["ENVIRONMENT", "KEYS", "PATHS", "Key"]
 
 
 @frozen
@@ -336,8 +335,3 @@ ENVIRONMENT: dict[str, str] = {
     "ABG_URL": "The proxy that the commands talk to; `abg run` sets it for its child.",
 }
 """Variables that are no keys."""
-
-
-def default_of(name: str) -> object:
-    """The default of a key, as ``Config`` has it."""
-    return getattr(Config(), name) if name in fields_dict(Config) else None

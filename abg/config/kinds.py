@@ -276,7 +276,7 @@ class Text:
         if isinstance(node, Scalar):
             if node.is_null and self.nullable:
                 return None
-            if node.text.strip():
+            if node.text.strip() and not node.is_null:
                 return self.check(node.text.strip())
         raise Wrong(f"{self.what}, not {shown(node)}")
 

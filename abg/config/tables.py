@@ -7,9 +7,9 @@ Shape and places are checked here; what a budget or a price means is known where
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -18,6 +18,9 @@ from abg.config.checks import check_credential, check_header_name, check_header_
 from abg.config.kinds import Flag, Whole, Wrong, decimal_of, nearest, shown
 from abg.config.tree import Items, Node, Problem, Scalar, Table
 from abg.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = [
     "BudgetRows",
@@ -93,7 +96,11 @@ class UnknownModel:
 
     def read(self, node: Node) -> str | Mapping[str, Any]:
         if isinstance(node, Table):
-            return _price(node, lambda row: _table().with_overrides({}, row), "unknown_model: ")
+            try:
+                return _price(node, "unknown_model", "unknown_model")
+            except Wrong as wrong:
+                text = str(wrong).removeprefix("unknown_model: ")
+                raise Wrong(text, wrong.line) from None
         if isinstance(node, Scalar) and node.text in ("dearest", "block"):
             return node.text
         raise Wrong(f"dearest, block, or a price row; not {shown(node)}")
@@ -177,35 +184,26 @@ def budgets_of(
 
 
 def prices_of(node: Table, name: str, problems: list[Problem]) -> Mapping[str, Any]:
-    """The rows of ``prices``, each tried on the price table."""
+    """The rows of ``prices``, each read as the price table will read it."""
     found: dict[str, Any] = {}
     for model, line, row in node.rows:
         try:
-            found[model] = _price(row, _attempt(model), f"prices: {model}: ")
+            found[model] = _price(row, model, f"{name}: {model}")
         except Wrong as wrong:
-            under = ": ".join((name, model, *wrong.under))
-            problems.append(Problem(wrong.line or line, f"{under}: {wrong}"))
+            problems.append(Problem(wrong.line or line, str(wrong)))
     return found
 
 
-def _attempt(model: str) -> Callable[[Any], Any]:
-    return lambda block: _table().with_overrides({model: block})
+def _price(row: Node, model: str, where: str) -> Mapping[str, Any]:
+    # It takes some milliseconds to load, and most configurations need it not.
+    from abg.pricing.rows import parse_model
 
-
-def _table() -> Any:
-    # The table takes some milliseconds to load; most configurations have no prices.
-    from abg.pricing import PriceTable
-
-    return PriceTable.builtin()
-
-
-def _price(row: Node, attempt: Callable[[Any], Any], prefix: str) -> Mapping[str, Any]:
     block: Mapping[str, Any] = plain(row)
     try:
-        attempt(block)
+        parse_model(model, block, where, origin="user")
     except ConfigError as error:
-        text = str(error).removeprefix(prefix)
-        raise Wrong(text, _line_within(row, text)) from None
+        line = _line_within(row, str(error).removeprefix(where))
+        raise Wrong(str(error), line) from None
     return block
 
 
@@ -214,7 +212,7 @@ def _line_within(row: Node, text: str) -> int:
     row's own."""
     line = row.line
     nodes = row.values if isinstance(row, Items) else (row,)
-    words = [part.strip(" `'") for part in re.split("[:.]", text)]
+    words = re.findall(r"[\w-]+", text)
     for node in nodes:
         for word in words:
             rows = node.rows if isinstance(node, Table) else ()

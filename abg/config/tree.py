@@ -163,22 +163,21 @@ class _Reader:
         if depth > DEEPEST:
             raise _NotYaml(line, "the file is nested too deeply")
         if name == "ScalarEvent":
-            return Scalar(event.value, line, event.style is None)
+            return Scalar(event.value, line, bool(event.implicit[0]))
         if name == "SequenceStartEvent":
             return Items(tuple(self._items(depth)), line)
         return Table(tuple(self._rows(depth)), line)
 
     def _items(self, depth: int) -> Iterator[Node]:
-        for event in self._events:
-            if type(event).__name__ == "SequenceEndEvent":
-                return
+        event = next(self._events)
+        while type(event).__name__ != "SequenceEndEvent":
             yield self._node(event, depth + 1)
+            event = next(self._events)
 
     def _rows(self, depth: int) -> Iterator[Row]:
         seen: dict[str, int] = {}
-        for event in self._events:
-            if type(event).__name__ == "MappingEndEvent":
-                return
+        event = next(self._events)
+        while type(event).__name__ != "MappingEndEvent":
             key = self._node(event, depth + 1)
             value = self._node(next(self._events), depth + 1)
             if not isinstance(key, Scalar):
@@ -189,6 +188,7 @@ class _Reader:
             else:
                 seen[key.text] = key.line
                 yield Row(key.text, key.line, value)
+            event = next(self._events)
 
 
 def _line(event: Any) -> int:

@@ -50,6 +50,7 @@ def test_files() -> None:
     assert places.admin_token == Path("/s/admin-token")
     assert places.tokens == Path("/s/tokens.json")
     assert places.run_log == Path("/s/abg-run-proxy.log")
+    assert places.price_file == Path("/c/prices.json")
     assert places.config_file == Path("/c/agentbillguard.yaml")
 
 
