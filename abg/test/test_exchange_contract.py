@@ -797,6 +797,20 @@ class OwnDoorTests(ContractTests):
         self.assertTrue(client.closed)
         self.assertEqual(door.only.events[-1], "gone")
 
+    def test_a_socket_that_empties_at_once_holds_up_no_request(self) -> None:
+        door = self.door()
+        door.application.when["end"] = lambda seen: whole(seen, b"x" * 100_000)
+        client = door.connect()
+        client.transport.taking = False
+        client.transport.deliver(GET + GET + GET)
+        for _ in range(3):
+            client.transport.take(True)
+            client.transport.taking = False
+            door.turn()
+        client.transport.take(True)
+        door.turn()
+        self.assertEqual(len(client.answers()), 3)
+
     # The end of the day
 
     def test_draining_closes_the_idle_and_lets_the_running_finish(self) -> None:

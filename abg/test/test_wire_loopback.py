@@ -452,6 +452,37 @@ class Vendors(TestCase):
         pool = self.pool(connect_seconds=0.2)
         listener = await self.ask(pool, f"https://127.0.0.1:{port}")
         self.assertEqual(listener.failed, "connect_timeout")
+        await self.until(lambda: not pool.connections)
+
+    async def test_an_abort_inside_the_handshake_leaves_nothing(self) -> None:
+        port = await self.listen()
+        self.vendor.asked = lambda connection: None
+        pool, listener = self.pool(), Listener()
+        call = pool.request(f"https://127.0.0.1:{port}", b"POST", b"/", [], b"", listener)
+        await self.until(lambda: bool(pool.connections and self.vendor.requests))
+        call.abort()
+        await self.until(lambda: not pool.connections)
+        self.assertEqual(listener.told, [])
+
+    async def test_what_is_said_before_the_call_was_seen_is_no_answer(self) -> None:
+        if sys.platform != "linux":
+            return
+        port = await self.listen()
+        pool, origin = self.pool(), f"http://127.0.0.1:{port}"
+        await self.ask(pool, origin)
+        raw = self.vendor.connections[0].transport.socket
+        raw.send(b"HTTP/1.1 408 Too Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        with mock.patch("abg.wire.vendor.quiet", lambda _: True):
+            listener = await self.ask(pool, origin)
+        self.assertEqual(listener.body, b"hello")
+        self.assertEqual(len(self.vendor.connections), 2)
+
+    async def until(self, condition: Any) -> None:
+        for _ in range(500):
+            if condition():
+                return
+            await deferLater(reactor, 0.01)
+        self.fail("it never came true")
 
     def test_a_ca_file_that_is_none(self) -> None:
         empty = self.authority.folder / "empty.pem"

@@ -110,6 +110,7 @@ class Mounted(SynchronousTestCase):
         chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
         for pieces in (
             [head + b"Content-Length: 1048577\r\n\r\n"],
+            [head + b"Expect: 100-continue\r\nContent-Length: 1048577\r\n\r\n"],
             [head + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 17],
         ):
             site = GuardSite(

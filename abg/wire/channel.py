@@ -204,7 +204,7 @@ class GuardChannel(HTTPChannel):
             self._give_back()
 
     def _send100Continue(self) -> None:
-        if self.requests:
+        if self.requests and not self._lingering:
             exchange = self.requests[-1].exchange
             if exchange is None or not exchange.responded:
                 super()._send100Continue()

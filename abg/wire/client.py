@@ -36,13 +36,14 @@ class ClientConnection(Protocol):
     def connectionMade(self) -> None:
         transport: Any = self.transport
         factory = self.factory
-        outlet = Outlet(transport, factory.reactor, lambda: factory.now, self.full)
-        if outlet.direct is not None:
-            outlet.direct.setTcpNoDelay(True)
+        outlet = Outlet(transport, factory.reactor, lambda: factory.now, self.full, self.emptied)
         self._outlet = outlet
         outlet.open()
         address = transport.getPeer()
         self.peer = getattr(address, "host", "") or str(address)
+        if outlet.direct is not None and hasattr(address, "host"):
+            # Not over a UNIX socket, which knows no such option.
+            outlet.direct.setTcpNoDelay(True)
         factory.joined(self)
 
     def lost(self) -> None:
@@ -52,7 +53,11 @@ class ClientConnection(Protocol):
         self._outlet.valve.stop()
 
     def full(self, full: bool) -> None:
-        """The client's socket is full, or takes more again."""
+        """The client's socket is full, or takes more again; told in a turn of its own."""
+        raise NotImplementedError
+
+    def emptied(self) -> None:
+        """The client's socket takes more again; told from within the transport."""
         raise NotImplementedError
 
     def drain(self) -> None:

@@ -364,15 +364,17 @@ class FastLane(ClientConnection):
                 exchange.handler.pause()
             else:
                 exchange.handler.resume()
-        elif not full and self._phase == HEAD:
+
+    def emptied(self) -> None:
+        if self._phase == HEAD and self._buffer:
             self.read(True)
-            self._work_again()
+            self._later()
 
     def sweep(self, now: int) -> None:
         limits = self.factory.limits
         phase = self._phase
         age = now - self.mark
-        if self.closing or phase == ANSWER:
+        if self.closing or phase == ANSWER or self._outlet.full:
             pass
         elif phase == HEAD:
             started = self._buffer or self._fresh

@@ -35,13 +35,14 @@ class Outlet:
 
     Args:
         tell: told when the client's socket is full (True) and when it takes more (False).
+        emptied: called at once when the socket takes more, from within the transport.
 
     Attributes:
         direct: the transport itself, where it may be written around its queue.
         full_since: reading of ``clock`` at which the socket became full.
     """
 
-    __slots__ = ("_transport", "clock", "direct", "full_since", "valve")
+    __slots__ = ("_emptied", "_transport", "clock", "direct", "full_since", "valve")
 
     def __init__(
         self,
@@ -49,8 +50,10 @@ class Outlet:
         reactor: Any,
         clock: Callable[[], int],
         tell: Callable[[bool], None],
+        emptied: Callable[[], None],
     ) -> None:
         self._transport: Any = transport
+        self._emptied = emptied
         self.clock = clock
         self.direct: Any = plain_tcp(transport)
         self.full_since = 0
@@ -99,6 +102,7 @@ class Outlet:
     def resumeProducing(self) -> None:
         if self.valve.full:
             self.valve.set(False)
+            self._emptied()
 
     def stopProducing(self) -> None:
         """The connection is lost; its protocol is told by ``connectionLost``."""

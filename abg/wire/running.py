@@ -38,6 +38,7 @@ class RunningCall:
         "_connecting",
         "_connection",
         "_ended",
+        "_half_open",
         "_head",
         "_late",
         "_pieces",
@@ -72,6 +73,7 @@ class RunningCall:
         self.paused = False
         self._connection: VendorConnection | None = None
         self._connecting: Deferred[Any] | None = None
+        self._half_open: VendorConnection | None = None
         self._late: IDelayedCall | None = None
         self._tried = False
         if body is None:
@@ -156,6 +158,8 @@ class RunningCall:
         self._connecting = None
         if self._pool is None:
             connection.drop()
+        elif self._connection is None:
+            self._half_open = connection
 
     def connected(self, connection: VendorConnection) -> None:
         """The connection can be written to."""
@@ -163,6 +167,7 @@ class RunningCall:
             connection.drop()
             return
         self._cancel_late()
+        self._half_open = None
         self.start(connection, False)
 
     def start(self, connection: VendorConnection, reused: bool) -> None:
@@ -198,6 +203,7 @@ class RunningCall:
 
     def handshake_failed(self, reason: Failure) -> None:
         """The connection was lost before it could be written to."""
+        self._half_open = None
         if self._pool is not None:
             self._cancel_late()
             self._fail_later(*why_not_encrypted(reason))
@@ -231,6 +237,9 @@ class RunningCall:
             self._valve.stop()
         self._pool = self._connection = self._connecting = None
         self._body = b""
+        if self._half_open is not None:
+            self._half_open.drop()
+            self._half_open = None
         return listener
 
     def _fail_later(self, kind: str, message: str) -> None:

@@ -103,6 +103,7 @@ class GuardRequest(Request):
         if resource is None:
             if length is not None and length > _OWN_BODY_BYTES:
                 self.channel.refuse(BadRequest("body"))
+                length = 0
             super().gotLength(length)
             return
         self.content = None

@@ -112,9 +112,16 @@ class VendorConnection(Protocol):
             # Nobody asked. Whatever it is, it must not become the next call's answer.
             self.drop()
             return
-        self._heard = True
         phase = self._phase
         if phase == ANSWER_HEAD:
+            if not self._heard and self.untouched():
+                # Said before the vendor had seen a byte of the call (a 408 to an idle
+                # connection): it is no answer to it.
+                self.call = None
+                self.drop()
+                call.closed_early(True)
+                return
+            self._heard = True
             if self._buffer:
                 data = self._buffer + data
                 self._buffer = b""
