@@ -82,7 +82,7 @@ def overshoots(
 ) -> tuple[list[Decimal], list[Counter[int]]]:
     """Of each round: spend over the cap, and the statuses; all that must hold in every mode."""
     usage = {"turns": [{"usage": USAGE, "delay": 0.02}], "path": "/messages"}
-    settings = {"session_budget_usd": str(cap), "daily_budget_usd": None, "enforcement": mode}
+    settings = {"session_budget_usd": float(cap), "daily_budget_usd": None, "enforcement": mode}
     with (
         FakeVendor({"rules": [usage]}) as vendor,
         ProxyProcess(folder, vendor.url, **settings) as proxy,

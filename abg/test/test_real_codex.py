@@ -178,10 +178,10 @@ def swarm(size: int, usage: dict[str, Any]) -> dict[str, Any]:
     wait = {"name": "wait_agent", "input": {"timeout_ms": 10_000}}
     turns = [
         {"text": "I send them.", "tool": spawn, "usage": counts(17_003, 0, 211, 64)},
-        {"text": "", "tool": wait, "usage": counts(17_401, 16_896, 97, 0)},
+        *[{"text": "", "tool": wait, "usage": counts(17_401, 16_896, 97, 0)}] * size,
         {"text": "All is seen.", "usage": counts(17_555, 17_280, 1_301, 832)},
     ]
-    seen = {"text": "seen", "usage": usage, "pause": 0.02}
+    seen = {"text": "seen", "usage": usage, "delay": 0.05}
     return {
         "rules": [
             {"header": "x-openai-subagent: *", "turns": [seen]},
@@ -191,7 +191,7 @@ def swarm(size: int, usage: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_parallel_subagents_count_into_their_parents_session(tmp_path: Path) -> None:
-    script = swarm(4, counts(17_100, 16_896, 300, 0))
+    script = swarm(3, counts(17_100, 16_896, 300, 0))
     with FakeVendor(script) as vendor, ProxyProcess(tmp_path / "abg", vendor.url) as proxy:
         done = work(tmp_path, proxy)
         assert done.code == 0, done
@@ -199,13 +199,18 @@ def test_parallel_subagents_count_into_their_parents_session(tmp_path: Path) -> 
         entries = proxy.entries
         assert {e["session_id"] for e in entries} == {c.session for c in vendor.charges}
         assert len({e["session_id"] for e in entries}) == 1
-        assert len({e["subagent"] for e in entries if e.get("subagent")}) == 4
-        assert sum((e["cost_usd"] for e in entries), Decimal(0)) == charged(vendor.charges)
+        # Codex ends with its main thread: a sub-agent that is late is left in its answer.
+        whole = [e for e in entries if e["cost_source"] == "measured"]
+        assert len(whole) >= len(entries) - 2
+        sent = [e for e in entries if e.get("subagent")]
+        assert {e["subagent"] for e in sent} == {"collab_spawn"}
+        assert len({e["thread"] for e in sent}) == 3
+        assert sum((e["cost_usd"] for e in whole), Decimal(0)) == charged(vendor.charges)
 
 
 def test_a_swarm_at_the_cap_stops_with_one_refusal_each(tmp_path: Path) -> None:
     with (
-        FakeVendor(swarm(4, counts(17_100, 16_896, 3_000, 0))) as vendor,
+        FakeVendor(swarm(3, counts(17_100, 16_896, 3_000, 0))) as vendor,
         ProxyProcess(tmp_path / "abg", vendor.url, session_budget_usd=0.06) as proxy,
     ):
         done = work(tmp_path, proxy)
@@ -213,8 +218,8 @@ def test_a_swarm_at_the_cap_stops_with_one_refusal_each(tmp_path: Path) -> None:
         entries = proxy.entries
         session = entries[0]["session_id"]
         assert f"ERROR: {refusal(proxy, session)}" in done.stderr
-        refused = [e.get("subagent") for e in entries if e["action"] == "block"]
-        assert None in refused, "the main thread was not told"
+        refused = [e["thread"] for e in entries if e["action"] == "block"]
+        assert session in refused, "the main thread was not told"
         assert len(set(refused)) == len(refused), "a thread asked again"
         paid = charged(vendor.charges)
         dearest = max(e["cost_usd"] for e in entries)

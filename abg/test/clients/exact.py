@@ -52,5 +52,6 @@ def price(model: str, usage: Mapping[str, Any]) -> Decimal:
 
 
 def charged(charges: Iterable[Any]) -> Decimal:
-    """USD for all that a fake vendor booked."""
-    return sum((price(c.model, c.usage) for c in charges if c.usage is not None), Decimal(0))
+    """USD for all that a fake vendor booked and told."""
+    told = (c for c in charges if c.usage is not None and c.told)
+    return sum((price(c.model, c.usage) for c in told), Decimal(0))

@@ -105,6 +105,7 @@ class ProxyProcess:
 
     def _start(self) -> None:
         self._listening.clear()
+        self._up = False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "abg", "proxy", "--config", str(self.config_file)],
             env=self._environment(),
@@ -116,7 +117,7 @@ class ProxyProcess:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._listening.wait(PATIENCE) or self._process.poll() is not None:
+        if not self._listening.wait(PATIENCE) or not self._up:
             self._process.kill()
             raise AssertionError("the proxy did not start; it said:\n" + "\n".join(self.console))
 
@@ -145,6 +146,7 @@ class ProxyProcess:
         for line in self._process.stdout:
             self.console.append(line.rstrip("\n"))
             if "listening on http" in line:
+                self._up = True
                 self._listening.set()
         self._listening.set()
 
