@@ -4,6 +4,10 @@
     python benchmarks/crash_torture.py points                  # … at each write point
     python benchmarks/crash_torture.py proxy --rounds 1000     # the real proxy under load
     python benchmarks/crash_torture.py proxy --rounds 200 --points   # … killed by its own disk
+    python benchmarks/crash_torture.py crowd --rounds 60    # nobody is killed; all at one ledger
+
+``crowd`` lets two readers, a second proxy and a rotator (move, copytruncate, gzip at once) loose on
+the ledger of a proxy under load, for so many seconds.
 
 Every kill is a SIGKILL. After each one the same ledger is opened again. What must hold, always:
 
@@ -16,17 +20,19 @@ Every kill is a SIGKILL. After each one the same ledger is opened again. What mu
 from __future__ import annotations
 
 import argparse
+import gzip
 import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -242,6 +248,22 @@ def torture_points(folder: Path, rounds: int, chance: random.Random) -> None:
         progress(number + 1, len(moments), f"change {change} {moment}")
 
 
+def configure(folder: Path, vendor: str) -> tuple[Path, Path, dict[str, Any]]:
+    """Where the configuration lies, where the ledger, and what is configured."""
+    settings = {
+        "port": free_port(),
+        "ledger_file": "ledger.jsonl",
+        "upstream_anthropic": vendor,
+        "session_budget_usd": None,
+        "daily_budget_usd": None,
+    }
+    return folder / "agentbillguard.yaml", folder / "ledger.jsonl", settings
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_STATE_HOME": str(folder), "PYTHONPATH": str(ROOT)}
+
+
 # -- the proxy -------------------------------------------------------------------------------------
 
 BOOT = """
@@ -266,6 +288,9 @@ class Load:
         self._stop = threading.Event()
         self.whole: list[str] = []
         """Ids of answers that arrived to the last byte."""
+        self.safe: list[str] = []
+        """Those of them that came through a proxy with ``ledger_sync: always``."""
+        self.mode = ""
         self._threads = [
             threading.Thread(target=self._ask, args=(number,), daemon=True)
             for number in range(clients)
@@ -282,6 +307,7 @@ class Load:
         chance = random.Random(number)
         while not self._stop.is_set():
             stream = chance.random() < 0.7
+            mode = self.mode
             body = {
                 "model": "claude-sonnet-4-6",
                 "max_tokens": 1000,
@@ -304,7 +330,10 @@ class Load:
                 text = answer.read().decode()
                 client.close()
                 if answer.status == 200 and (not stream or "message_stop" in text):
-                    self.whole.append(text.partition('"id":')[2].split('"')[1])
+                    id = text.partition('"id":')[2].split('"')[1]
+                    self.whole.append(id)
+                    if mode == self.mode == "always":
+                        self.safe.append(id)
                     continue
             time.sleep(0.01)
 
@@ -315,29 +344,22 @@ def torture_proxy(folder: Path, rounds: int, chance: random.Random, *, points: b
 
     script = {"text": "some words of an answer ", "events": 6, "pause": 0.004}
     with VendorProcess(script) as vendor:
-        port = free_port()
-        config = folder / "agentbillguard.yaml"
-        path = folder / "ledger.jsonl"
-        settings = {
-            "port": port,
-            "ledger_file": "ledger.jsonl",
-            "upstream_anthropic": vendor.url,
-            "session_budget_usd": None,
-            "daily_budget_usd": None,
-            "ledger_rotate": "200k",
-        }
-        config.write_text(json.dumps(settings))
+        config, path, settings = configure(folder, vendor.url)
+        settings["ledger_rotate"] = "200k"
+        port = settings["port"]
         seen: set[bytes] = set()
         load = Load(port, 12)
         for number in range(rounds):
             settings["ledger_sync"] = chance.choice(("os", "interval", "always"))
             config.write_text(json.dumps(settings))
+            load.mode = settings["ledger_sync"]
             change = chance.randrange(1, 400) if points else 0
             child = start_proxy(config, folder, change, chance.choice(MOMENTS))
             with suppress(subprocess.TimeoutExpired):
                 child.wait(chance.uniform(0.7, 1.6) if not points else 6)
             child.kill()
             child.wait()
+            load.mode = ""
             now_there = set(whole_lines(path))
             if not seen <= now_there:
                 raise Broken(f"lines are gone: {sorted(seen - now_there)[:3]}")
@@ -350,11 +372,114 @@ def torture_proxy(folder: Path, rounds: int, chance: random.Random, *, points: b
         child.terminate()
         if child.wait(60) != 0:
             raise Broken("the last life did not end well")
-        hold_against(path, vendor.charges, load.whole, totals)
+        hold_against(path, vendor.charges, load, totals)
+
+
+# -- a crowd around one ledger ---------------------------------------------------------------------
+
+
+class Crowd:
+    """Two readers, a rotator and a second proxy, all busy until they are told to stop."""
+
+    def __init__(self, path: Path, config: Path, folder: Path, chance: random.Random) -> None:
+        self._path, self._config, self._folder = path, config, folder
+        self._chance = chance
+        self._stop = threading.Event()
+        self.problems: list[str] = []
+        self.counts = {"reads": 0, "rotations": 0, "refused proxies": 0}
+        acts = (self._read, self._read, self._rotate, self._intrude)
+        self._threads = [threading.Thread(target=self._loop, args=(act,)) for act in acts]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _loop(self, act: Callable[[], None]) -> None:
+        while not self._stop.is_set() and not self.problems:
+            try:
+                act()
+            except Exception as problem:
+                self.problems.append(f"{act.__name__}: {problem!r}")
+
+    def _read(self) -> None:
+        seen: set[str] = set()
+        for record in read_ledger(self._path):
+            if isinstance(record, Damage):
+                raise Broken(f"a reader sees damage: {record}")
+            if isinstance(record, Entry):
+                if record.request_id in seen:
+                    raise Broken(f"a reader sees {record.request_id} twice")
+                seen.add(record.request_id)
+        self.counts["reads"] += 1
+
+    def _rotate(self) -> None:
+        time.sleep(self._chance.uniform(0.3, 2.5))
+        self.counts["rotations"] += 1
+        aside = self._path.with_name(f"{self._path.name}.{1000 - self.counts['rotations']}")
+        how = self._chance.choice(("move", "copytruncate", "move and pack"))
+        if how == "copytruncate":
+            shutil.copyfile(self._path, aside)
+            os.truncate(self._path, 0)
+            return
+        self._path.rename(aside)
+        if how == "move and pack":
+            beside = aside.with_name("packing")
+            beside.write_bytes(gzip.compress(aside.read_bytes(), 1))
+            beside.rename(aside.with_name(aside.name + ".gz"))
+            aside.unlink()
+
+    def _intrude(self) -> None:
+        other = self._folder / "other.yaml"
+        other.write_text(json.dumps({**json.loads(self._config.read_text()), "port": free_port()}))
+        done = subprocess.run(
+            [sys.executable, "-m", "abg", "proxy", "--config", str(other)],
+            env=surroundings(self._folder),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if done.returncode == 0 or "in use by another abg" not in done.stdout + done.stderr:
+            raise Broken(f"a second proxy: {done.returncode} {done.stdout} {done.stderr}")
+        self.counts["refused proxies"] += 1
+        time.sleep(1)
+
+
+def torture_crowd(folder: Path, seconds: float, chance: random.Random) -> None:
+    """One proxy under load, and everybody else at its ledger."""
+    from abg.testing import VendorProcess
+
+    script = {"text": "some words of an answer ", "events": 4, "pause": 0.002}
+    with VendorProcess(script) as vendor:
+        config, path, settings = configure(folder, vendor.url)
+        config.write_text(json.dumps(settings))
+        child = start_proxy(config, folder, 0, "")
+        load = Load(settings["port"], 8)
+        crowd = Crowd(path, config, folder, chance)
+        time.sleep(seconds)
+        crowd.stop()
+        load.stop()
+        time.sleep(2.5)
+        totals = status_of(settings["port"])
+        child.terminate()
+        if child.wait(60) != 0:
+            raise Broken("the proxy did not end well")
+        if crowd.problems:
+            raise Broken(crowd.problems[0])
+        print(", ".join(f"{count:,} {what}" for what, count in crowd.counts.items()))
+        hold_against(path, vendor.charges, load, totals)
+        child = start_proxy(config, folder, 0, "")
+        again = status_of(settings["port"])
+        child.terminate()
+        child.wait(60)
+        if again != totals:
+            raise Broken(f"before the restart {totals}, after it {again}")
 
 
 def hold_against(
-    path: Path, charges: list[dict[str, Any]], whole: list[str], totals: dict[str, Decimal]
+    path: Path, charges: list[dict[str, Any]], load: Load, totals: dict[str, Decimal]
 ) -> None:
     """The ledger against what the vendor charged, what clients got, and what status says."""
     findings = verify(path).findings
@@ -370,6 +495,8 @@ def hold_against(
     billed = [entry.response_id for entry in measured]
     if len(billed) != len(set(billed)) or not set(billed) <= charged:
         raise Broken("an answer is billed twice, or was never charged")
+    if not set(load.safe) <= set(billed):
+        raise Broken("an answer was seen whole that the ledger only guesses at, in mode always")
     missing = charged - set(billed)
     if len(missing) > len(guessed):
         raise Broken(f"{len(missing)} charges, but {len(guessed)} estimates for them")
@@ -383,20 +510,19 @@ def hold_against(
     if by_session != totals:
         raise Broken(f"the lines come to {by_session}, status says {totals}")
     print(
-        f"\n{len(charges):,} answers charged, {len(whole):,} arrived whole; "
+        f"\n{len(charges):,} answers charged, {len(load.whole):,} arrived whole; "
         f"{len(measured):,} lines measured, {len(guessed):,} estimated"
     )
 
 
 def start_proxy(config: Path, folder: Path, change: int, moment: str) -> subprocess.Popen[bytes]:
     """A new life; returns when it listens, or has died on the way."""
-    environment = {**os.environ, "XDG_STATE_HOME": str(folder), "PYTHONPATH": str(ROOT)}
     child = subprocess.Popen(
         [
             *(sys.executable, "-c", BOOT, str(change), moment),
             *("proxy", "--config", str(config)),
         ],
-        env=environment,
+        env=surroundings(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -440,7 +566,7 @@ def progress(done: int, of: int, what: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=("journal", "points", "proxy", "live"))
+    parser.add_argument("what", choices=("journal", "points", "proxy", "crowd", "live"))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--points", action="store_true", help="proxy: killed by its own disk")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
@@ -457,6 +583,8 @@ def main() -> int:
             torture_journal(folder, arguments.rounds, chance)
         elif arguments.what == "points":
             torture_points(folder, arguments.rounds, chance)
+        elif arguments.what == "crowd":
+            torture_crowd(folder, arguments.rounds, chance)
         else:
             torture_proxy(folder, arguments.rounds, chance, points=arguments.points)
     except Broken as problem:

@@ -25,6 +25,10 @@ MARGIN = 1 << 20
 """Bytes at the end of a copy that are searched beyond those that are looked for."""
 
 
+LATELY_SECONDS = 600
+"""Files that were written so long before the newest one cannot hold what was written just now."""
+
+
 class Change(Enum):
     """What another program has done to the file since the last look."""
 
@@ -205,8 +209,10 @@ def missing_lines(files: Files, path: Path, identity: str, lines: Sequence[bytes
     history = ledger_files(files, path)
     if not any(file.identity == identity and file.path != path for file in history):
         return []
+    lately = max(file.modified for file in history) - LATELY_SECONDS
     for file in history:
-        if file.identity == identity or file.path == path:
+        # Whichever file was written lately: it may have been truncated and moved at once.
+        if file.identity == identity or file.modified >= lately:
             # Of a plain file only the end can hold them.
             end = sum(len(line) for line in lines) + MARGIN
             offset = 0 if file.packed else max(0, file.size - end)

@@ -33,8 +33,8 @@ __all__ = [
 BLOCK = 1 << 20
 """Bytes read at once."""
 
-FIRST_BLOCK = 1 << 16
-"""Bytes read at once where only the first line is wanted."""
+FIRST_BLOCK = 1 << 19
+"""Bytes read to learn which file it is: what is written until a truncation is noticed, and more."""
 
 ATTEMPTS = 5
 """How often files are listed at most, should somebody rotate them meanwhile."""
@@ -51,10 +51,12 @@ class LedgerFile:
     identity: str
     """Digest of its first line; empty for an empty file."""
     number: int
-    """Counted in ``rotate`` events from 1; 0: its first line tells none."""
+    """As its first ``rotate`` event counts, from 1; 0: it has none near its beginning."""
     begun: float
     """Time of the first line, seconds since the epoch; infinity: it has none."""
     size: int
+    modified: float
+    """When it was last written."""
 
     @property
     def packed(self) -> bool:
@@ -121,8 +123,20 @@ def _list(files: Files, active: Path, names: list[str]) -> list[LedgerFile]:
                 found[file.identity] = file
     if last is not None:
         found.pop(last.identity, None)
-    ordered = sorted(found.values(), key=lambda file: (file.number, file.begun, file.path.name))
+    ordered = _in_order(list(found.values()))
     return ordered if last is None else [*ordered, last]
+
+
+def _in_order(found: list[LedgerFile]) -> list[LedgerFile]:
+    """By number, which no clock can disturb; those without one stand where their time says."""
+    ordered = sorted((f for f in found if f.number), key=lambda file: file.number)
+    rest = sorted((f for f in found if not f.number), key=lambda file: (file.begun, file.path.name))
+    for file in rest:
+        place = 0
+        while place < len(ordered) and ordered[place].begun < file.begun:
+            place += 1
+        ordered.insert(place, file)
+    return ordered
 
 
 def _still_there(files: Files, history: list[LedgerFile]) -> bool:
@@ -143,23 +157,28 @@ def _look(files: Files, path: Path) -> LedgerFile | None:
     state = files.state(path)
     if state is None or not _is_regular(state.mode):
         return None
-    for line in lines_of(files, path, block=FIRST_BLOCK):
-        if not line.text.strip():
-            continue
-        record = decode(line.text)
-        if isinstance(record, Damage):
-            begun, number = state.modified, 0
-        else:
-            begun, number = record.ts.timestamp(), _number(record)
-        return LedgerFile(path, line.digest, number, begun, state.size)
-    return LedgerFile(path, "", 0, float("inf"), state.size)
+    identity, begun, number = "", float("inf"), 0
+    for texts, _ in blocks_of(files, path, block=FIRST_BLOCK):
+        for text in texts:
+            if not identity and text.strip():
+                identity = digest(text)
+                record = decode(text)
+                begun = state.modified if isinstance(record, Damage) else record.ts.timestamp()
+            if not number and _ROTATE in text:
+                number = _number(decode(text))
+        if identity:
+            break
+    return LedgerFile(path, identity, number, begun, state.size, state.modified)
 
 
 def _is_regular(mode: int) -> bool:
     return (mode & 0o170000) == 0o100000
 
 
-def _number(record: Entry | Event) -> int:
+_ROTATE = b'"event":"rotate"'
+
+
+def _number(record: Entry | Event | Damage) -> int:
     if isinstance(record, Event) and record.event == "rotate":
         number = record.data.get("file", 0)
         if isinstance(number, int):
@@ -228,14 +247,14 @@ def blocks_of(
             yield [b"".join(rest)], False
 
 
-def lines_of(files: Files, path: Path, block: int | None = None) -> Iterator[Line]:
+def lines_of(files: Files, path: Path) -> Iterator[Line]:
     """The lines of one file with their places; the last one also without its line feed.
 
     Raises:
         OSError: it cannot be read.
     """
     number = offset = 0
-    for texts, whole in blocks_of(files, path, block=block):
+    for texts, whole in blocks_of(files, path):
         for text in texts:
             number += 1
             yield Line(path, number, offset, text, digest(text), whole)

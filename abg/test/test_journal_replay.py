@@ -237,7 +237,7 @@ def test_findings_are_kept_within_bounds(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(b"x\n" * 500 + (encode(entry(), "0123") + encode(entry())) * 300)
     replay = Replay(Files(), Sums())
-    replay.run([LedgerFile(path, "", 0, 0.0, path.stat().st_size)], None)
+    replay.run([LedgerFile(path, "", 0, 0.0, path.stat().st_size, 0.0)], None)
     assert (replay.damages, len(replay.damaged)) == (500, 100)
     assert (replay.breaks, len(replay.broken)) == (600, 100)
 
