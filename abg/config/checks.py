@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from abg.access import split_authority
 from abg.config.kinds import Wrong, nearest
@@ -108,6 +107,9 @@ def check_zone(text: str) -> str:
     if text == "UTC":
         # Where there is no database, this one is known all the same.
         return text
+    # Most configurations name no zone.
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
     try:
         ZoneInfo(text)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -2,7 +2,8 @@
 
 A kind turns a node of the file (or the text of a variable or flag, as a plain scalar) into a
 value, or raises ``Wrong``. What is shown of a wrong value is short, and nothing where it may be a
-secret. Pure.
+secret. Named tuples, since every command that reads a configuration makes these classes first.
+Pure.
 """
 
 from __future__ import annotations
@@ -10,9 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Protocol
-
-from attrs import frozen
+from typing import Any, NamedTuple, Protocol
 
 from abg.config.tree import Items, Node, Scalar, Table
 
@@ -121,8 +120,7 @@ def _number(node: Node, what: str) -> Decimal:
     raise Wrong(f"{what}, not {shown(node)}{hint}")
 
 
-@frozen
-class Amount:
+class Amount(NamedTuple):
     """An amount of USD; null means no limit, 0 that nothing may be spent."""
 
     what: str = "USD, or null"
@@ -140,8 +138,7 @@ class Amount:
         return amount
 
 
-@frozen
-class Share:
+class Share(NamedTuple):
     """One share from 0 to 1."""
 
     what: str = "a number from 0 to 1"
@@ -168,8 +165,7 @@ def _listed(node: Node) -> tuple[Node, ...]:
     return tuple(Scalar(word.strip()) for word in node.text.split(","))
 
 
-@frozen
-class Shares:
+class Shares(NamedTuple):
     """Shares of a limit: one number from 0 to 1, or a list of them; null is the empty list."""
 
     what: str = "a number from 0 to 1, or a list of them"
@@ -179,8 +175,7 @@ class Shares:
         return tuple(sorted({Share().read(one) for one in _listed(node)}))
 
 
-@frozen
-class Flag:
+class Flag(NamedTuple):
     """true or false."""
 
     what: str = "true or false"
@@ -195,8 +190,7 @@ class Flag:
         raise Wrong(f"true or false, not {shown(node)}")
 
 
-@frozen
-class Whole:
+class Whole(NamedTuple):
     """A whole number in a range."""
 
     least: int
@@ -220,8 +214,7 @@ class Whole:
         raise Wrong(f"{self.what}, not {shown(node)}")
 
 
-@frozen
-class Seconds:
+class Seconds(NamedTuple):
     """A length of time in seconds, fractions too."""
 
     most: int
@@ -240,8 +233,7 @@ class Seconds:
         return whole if whole == number else float(number)
 
 
-@frozen
-class OneOf:
+class OneOf(NamedTuple):
     """One of a few words."""
 
     words: tuple[str, ...]
@@ -263,8 +255,7 @@ Check = Callable[[str], str]
 """Gives the value as it is kept, or raises ``Wrong``."""
 
 
-@frozen
-class Text:
+class Text(NamedTuple):
     """A text that a function checks."""
 
     what: str
@@ -281,8 +272,7 @@ class Text:
         raise Wrong(f"{self.what}, not {shown(node)}")
 
 
-@frozen
-class Texts:
+class Texts(NamedTuple):
     """A list of texts; one alone may stand without a list."""
 
     what: str

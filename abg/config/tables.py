@@ -9,18 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
-
-from attrs import frozen
+from typing import Any, NamedTuple
 
 from abg.budget import Budget, parse_budget
 from abg.config.checks import check_credential, check_header_name, check_header_value
 from abg.config.kinds import Flag, Whole, Wrong, decimal_of, nearest, shown
 from abg.config.tree import Items, Node, Problem, Scalar, Table
 from abg.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "BudgetRows",
@@ -61,8 +56,7 @@ def _rows(node: Node, what: str) -> Table:
     return node
 
 
-@frozen
-class BudgetRows:
+class BudgetRows(NamedTuple):
     """A list of rows; what each means is read once ``warn_at`` is known."""
 
     what: str = "a list of rows"
@@ -76,8 +70,7 @@ class BudgetRows:
         return node
 
 
-@frozen
-class PriceRows:
+class PriceRows(NamedTuple):
     """Prices by model."""
 
     what: str = "a table by model"
@@ -87,8 +80,7 @@ class PriceRows:
         return _rows(node, "a table by model")
 
 
-@frozen
-class UnknownModel:
+class UnknownModel(NamedTuple):
     """``dearest``, ``block``, or a price row for all unknown models."""
 
     what: str = "`dearest`, `block`, or a price row"
@@ -106,8 +98,7 @@ class UnknownModel:
         raise Wrong(f"dearest, block, or a price row; not {shown(node)}")
 
 
-@frozen
-class Credentials:
+class Credentials(NamedTuple):
     """Where the vendors' keys are."""
 
     what: str = "a table by vendor"
@@ -127,8 +118,7 @@ class Credentials:
         return found
 
 
-@frozen
-class HeaderTables:
+class HeaderTables(NamedTuple):
     """Header fields to add, by upstream."""
 
     what: str = "a table of headers by upstream"

@@ -12,7 +12,6 @@ from datetime import tzinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from attrs import field, frozen
 from attrs.converters import optional
@@ -102,8 +101,12 @@ class Config:
         """Whose midnight ends the day."""
         if self.timezone is None:
             return MACHINE_ZONE
-        # Known also where the system has no database of zones.
-        return utc_zone.utc if self.timezone == "UTC" else ZoneInfo(self.timezone)
+        if self.timezone == "UTC":
+            # Known also where the system has no database of zones.
+            return utc_zone.utc
+        from zoneinfo import ZoneInfo
+
+        return ZoneInfo(self.timezone)
 
 
 @frozen
