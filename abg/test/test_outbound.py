@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError
 from twisted.internet.interfaces import IConnector
 from twisted.internet.testing import MemoryReactorClock
@@ -638,3 +641,51 @@ class Failures(PoolTests):
         self.turn()
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual(listener.told[-1], "end")
+
+
+PIECES = [
+    OK,
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 103 Early\r\n\r\n",
+    b"Content-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Connection: close\r\n",
+    b"\r\n",
+    b"5\r\nhello\r\n",
+    b"0\r\n\r\n",
+    b"hello",
+    b"\n",
+    b"\x00",
+]
+
+
+class AnyAnswer(PoolTests):
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(st.sampled_from(PIECES), max_size=8),
+        st.lists(st.integers(0, 300), max_size=4),
+        st.booleans(),
+        st.sampled_from([b"GET", b"POST", b"HEAD"]),
+    )
+    def test_whatever_comes_the_call_ends_once(
+        self, pieces: list[bytes], cuts: list[int], clean: bool, method: bytes
+    ) -> None:
+        self.setUp()
+        stream = b"".join(pieces)
+        listener, transport = self.asked(method=method)
+        edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+        for start, end in itertools.pairwise(edges):
+            if start < end and transport.connected:
+                transport.deliver(stream[start:end])
+                self.turn()
+        transport.leave(ConnectionDone() if clean else ConnectionLost())
+        self.turn()
+        names = [told if isinstance(told, str) else told[0] for told in listener.told]
+        self.assertEqual(names.count("end") + names.count("failed"), 1)
+        self.assertIn(names[-1], ("end", "failed"))
+        self.assertLessEqual(names.count("head"), 1)
+        if "end" in names:
+            self.assertEqual(names[0], "head")
+        for pool_connection in self.pool.connections:
+            self.fail(f"left behind: {pool_connection}")
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
