@@ -27,7 +27,7 @@ from abg.simulate.mix import MIX, Mix, Plan, Turn, dollars, threads
 from abg.simulate.run import RATES, Run, input_bound, input_cost, usage
 from abg.usage import Reading, Sampling
 
-__all__ = ["Broken", "Outcome", "simulate"]
+__all__ = ["Broken", "Outcome", "Swarm", "simulate"]
 
 START = datetime(2026, 11, 25, 6, tzinfo=timezone.utc)
 BUSY_WAIT = timedelta(seconds=60)
@@ -38,6 +38,7 @@ HIGH_RATE = 200
 RETRIES = 3
 MOST_CALLS = 20_000
 """Of a swarm; more would mean that nothing stops it."""
+CHECKPOINT_LINES = 20
 CHECKPOINTS = 0.5
 """Share of restarts that begin with a dump instead of the whole ledger."""
 
@@ -72,11 +73,14 @@ def simulate(plan: Plan, enforcement: str, mix: Mix = MIX) -> Outcome:
     Raises:
         Broken: the book did not do what it promises.
     """
-    return _Swarm(plan, enforcement, mix).run()
+    return Swarm(plan, enforcement, mix).run()
 
 
-class _Swarm:
+class Swarm:
     """The agents, their world, and the sums that the book is held against."""
+
+    busy_wait = BUSY_WAIT
+    """How long the book lets a call wait."""
 
     def __init__(self, plan: Plan, enforcement: str, mix: Mix) -> None:
         self._plan, self._mode, self._mix = plan, enforcement, mix
@@ -246,6 +250,8 @@ class _Swarm:
         settled = self._book.settle(run.id, dollars(cost), self._now, failed=not cost)
         if settled.session_total != dollars(self._spent[run.session]):
             raise Broken(f"{self._plan.seed}: the book's total is {settled.session_total}")
+        if len(self._ledger) % CHECKPOINT_LINES == 0:
+            self._checkpoint = (len(self._ledger), self._book.dump())
         self._wake()
         return True
 
@@ -323,7 +329,7 @@ class _Swarm:
         plan = self._plan
         daily = None if plan.daily is None else dollars(plan.daily)
         budgets = [session_budget(dollars(plan.cap)), daily_budget(daily)]
-        return Book(budgets, timezone.utc, enforcement=self._mode, busy_wait=BUSY_WAIT)
+        return Book(budgets, timezone.utc, enforcement=self._mode, busy_wait=self.busy_wait)
 
     def _outcome(self) -> Outcome:
         plan = self._plan

@@ -420,9 +420,7 @@ class TestRequests:
         ]
 
     def test_in_strict_mode_the_least_bound_counts(self):
-        stage = Stage(
-            row("cheap", limit_usd=None, max_usd_per_request="0.5"), enforcement="strict"
-        )
+        stage = Stage(row("cheap", limit_usd=None, max_usd_per_request="0.5"), enforcement="strict")
         assert stage.admit("3", floor="0.2")[1].hold == D("0.5")
         assert stage.admit("0.4", floor="0.2")[1].hold == D("0.4")
         assert stage.verdict("3", floor="0.6") is BLOCK
