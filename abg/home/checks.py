@@ -24,8 +24,8 @@ __all__ = [
 ]
 
 OK, NOTE, FAIL = "ok", "note", "FAIL"
-OLD_DAYS = 90
-"""Vendors change prices with new models, every few months."""
+OLD_DAYS = 60
+"""Prices change about monthly; data of this age is worth a look."""
 
 
 @frozen
@@ -133,7 +133,7 @@ def price_age(as_of: str, today: date) -> Finding:
         NOTE,
         subject,
         f"the built-in ones are of {as_of}, {days} days old",
-        "Install a newer abg, or set `prices:` in the configuration for what has changed",
+        "Install a newer abg, or compare: abg prices update --from FILE",
     )
 
 

@@ -123,6 +123,8 @@ class StandIn:
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        # A connection that is gone before it is accepted must not hold up the end.
+        self._server.socket.settimeout(1)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(

@@ -205,36 +205,55 @@ print(json.dumps({
 """
 
 
-def test_a_hostile_agent_without_a_key_spends_nothing_that_is_not_counted(
-    home: Home, vendor: FakeVendor
-) -> None:
-    home.configure(credentials={"anthropic": "env:THE_REAL_ONE"}, lock_budgets=True)
-    environ = {"THE_REAL_ONE": "sk-ant-real", "ANTHROPIC_API_KEY": "sk-ant-real"}
-    program = home.work / "hostile.py"
-    program.write_text(HOSTILE)
-    del home.environ["CODEX_API_KEY"]
+@pytest.fixture
+def custody(home: Home) -> Iterator[Home]:
+    """A proxy that runs and holds the keys, which are in nobody else's environment."""
+    keys = {"anthropic": "env:REAL_ONE", "openai": "env:REAL_TWO"}
+    home.configure(credentials=keys, lock_budgets=True)
     words = [sys.executable, "-m", "abg", "proxy", "--port", "0"]
-    proxy = subprocess.Popen(
-        words, env={**home.environ, **environ}, cwd=home.work, stdout=subprocess.PIPE, text=True
-    )
+    environ = {**home.environ, "REAL_ONE": "sk-ant-real", "REAL_TWO": "sk-real"}
+    proxy = subprocess.Popen(words, env=environ, cwd=home.work, stdout=subprocess.PIPE, text=True)
     try:
         assert proxy.stdout is not None
         assert proxy.stdout.readline().startswith("[abg] listening")
-        done = home.abg("run", "--session", "mine", "--", sys.executable, str(program), vendor.url)
+        yield home
     finally:
         proxy.terminate()
         proxy.communicate(timeout=20)
+
+
+def test_a_hostile_agent_without_a_key_spends_nothing_that_is_not_counted(
+    custody: Home, vendor: FakeVendor
+) -> None:
+    program = custody.work / "hostile.py"
+    program.write_text(HOSTILE)
+    words = ("run", "--session", "mine", "--", sys.executable, str(program), vendor.url)
+    done = custody.abg(*words, environ={"ANTHROPIC_API_KEY": "sk-ant-real"})
     assert done.code == 0, done
     found = json.loads(done.stdout)
     assert [found[k] for k in ("own", "other path", "other header")] == [200, 200, 200]
     assert all(found[k] >= 400 for k in ("no token", "a key", "forged", "admin"))
     assert found["keys"] == []
-    passed = [e for e in home.entries if e["action"] != "block"]
+    passed = [e for e in custody.entries if e["action"] != "block"]
     assert [e["session_id"] for e in passed] == ["mine"] * 3
     assert len(vendor.records) == 3
-    sent = [dict(map(_lower, r.request.headers)) for r in vendor.records]
-    assert [h["x-api-key"] for h in sent] == ["sk-ant-real"] * 3
-    assert not any("abg_" in v for h in sent for v in h.values())
+    assert [h["x-api-key"] for h in sent(vendor)] == ["sk-ant-real"] * 3
+
+
+def test_the_real_clients_spend_with_a_token_alone(custody: Home, vendor: FakeVendor) -> None:
+    assert custody.abg("run", "--session", "mine", "--", *CLAUDE, "hi").code == 0
+    assert custody.abg("run", "--session", "mine", "--", *CODEX, "hi").code == 0
+    assert {e["session_id"] for e in custody.entries} == {"mine"}
+    claude, *codex = sent(vendor)
+    assert claude["x-api-key"] == "sk-ant-real"
+    assert {h["authorization"] for h in codex} == {"Bearer sk-real"}
+
+
+def sent(vendor: FakeVendor) -> list[dict[str, str]]:
+    """The headers of all that reached the vendor; no token of abg's is in any of them."""
+    found = [dict(map(_lower, record.request.headers)) for record in vendor.records]
+    assert not any("abg_" in value for headers in found for value in headers.values())
+    return found
 
 
 def _lower(field: tuple[Any, Any]) -> tuple[str, str]:
