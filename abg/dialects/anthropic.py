@@ -14,8 +14,8 @@ from attrs import evolve
 
 from abg.call import Call
 from abg.dialects.base import StreamMeter
-from abg.dialects.readjson import count, fields_of, object_of, scan, text, whole
-from abg.dialects.sse import data_of, events_of
+from abg.dialects.old_readjson import count, fields_of, object_of, scan, text, whole
+from abg.dialects.old_sse import data_of, events_of
 from abg.usage import Reading, Sampling, Usage
 
 __all__ = ["AnthropicMeter", "read_call", "samplings_of", "usage_reading"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from abg.dialects.readjson import object_of, raw_fields
+from abg.dialects.old_readjson import object_of, raw_fields
 
 __all__ = ["ask_for_usage", "lower_anthropic", "lower_openai"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from abg.dialects.readjson import object_of
+from abg.dialects.old_readjson import object_of
 
 __all__ = ["last_input", "last_message"]
 

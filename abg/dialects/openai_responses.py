@@ -15,9 +15,9 @@ from attrs import evolve
 
 from abg.call import Call
 from abg.dialects.base import StreamMeter
-from abg.dialects.openai_usage import image_sampling, usage_reading
-from abg.dialects.readjson import count, fields_of, object_of, scan, text, whole
-from abg.dialects.sse import data_of, events_of
+from abg.dialects.old_usage import image_sampling, usage_reading
+from abg.dialects.old_readjson import count, fields_of, object_of, scan, text, whole
+from abg.dialects.old_sse import data_of, events_of
 from abg.usage import Reading
 
 __all__ = ["ResponsesMeter", "read_call", "response_reading"]

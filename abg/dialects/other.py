@@ -15,7 +15,7 @@ from attrs import evolve
 from abg.call import Call
 from abg.dialects.anthropic import usage_reading as anthropic_reading
 from abg.dialects.base import StreamMeter
-from abg.dialects.readjson import fields_of, object_of, scan, text, whole
+from abg.dialects.old_readjson import fields_of, object_of, scan, text, whole
 from abg.usage import Reading
 
 __all__ = ["BatchResultsMeter", "OtherMeter", "meter_for", "read_call"]
