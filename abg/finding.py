@@ -28,8 +28,8 @@ class Finding:
     """Name of the budget."""
     kind: str
     """``session`` (what ``abg budget raise --session`` raises), ``daily``, ``budget``,
-    ``requests`` (a number of them), ``request`` (one that is too dear), ``blocked`` (by hand) or
-    ``loop``."""
+    ``requests`` (a number of them), ``request`` (one that is too dear), ``blocked`` (by hand),
+    ``loop``, ``strict`` (no bound can be proven; ``key`` says of what) or ``unknown_model``."""
     key: str = ""
     """Whose account: a session, a model, …; ``*``: everybody's."""
     spent: Decimal = ZERO
@@ -96,7 +96,20 @@ def _loop(finding: Finding) -> str:
     )
 
 
-_UNLIMITED = {"blocked": _blocked, "loop": _loop}
+def _strict(finding: Finding) -> str:
+    return f"Strict enforcement finds no upper bound for this request: {finding.key}"
+
+
+def _unknown_model(finding: Finding) -> str:
+    return f"Unknown model {finding.key!r} (unknown_model: block)"
+
+
+_UNLIMITED = {
+    "blocked": _blocked,
+    "loop": _loop,
+    "strict": _strict,
+    "unknown_model": _unknown_model,
+}
 
 
 def _sum(terms: list[tuple[Decimal, str]], limit: Decimal) -> str:
