@@ -194,7 +194,7 @@ def _tell(measured: Measured, arguments: argparse.Namespace) -> int:
         f"{name}: {figure}"
         for name, figures in measured.items()
         for figure in figures
-        if figure.endswith("_broken") and name.startswith("abg")
+        if figure.endswith("_broken") and "abg" in name
     ]
     if broken:
         print("broken: " + ", ".join(broken), file=sys.stderr)

@@ -416,7 +416,7 @@ class Crowd:
         self.counts["reads"] += 1
 
     def _rotate(self) -> None:
-        time.sleep(self._chance.uniform(0.3, 2.5))
+        time.sleep(self._chance.uniform(1.2, 3))  # it is noticed within a second
         self.counts["rotations"] += 1
         aside = self._path.with_name(f"{self._path.name}.{1000 - self.counts['rotations']}")
         how = self._chance.choice(("move", "copytruncate", "move and pack"))

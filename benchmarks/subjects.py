@@ -158,5 +158,5 @@ OURS = (
     Subject("bare Twisted", _bare),
     Subject("wire alone", _wire),
     Subject("abg", _abg),
-    Subject("abg, mounted", _mounted),
+    Subject("mounted abg", _mounted),
 )
