@@ -33,6 +33,24 @@ from abg.wire.tunnel import Proxies
 __all__ = ["Engine"]
 
 
+def price_table(config: Config, places: Places) -> PriceTable:
+    """The built-in prices, under those that ``abg prices update`` has written, under the user's.
+
+    Raises:
+        ConfigError: a wrong row.
+    """
+    table = PriceTable.builtin()
+    try:
+        data = places.price_file.read_bytes()
+    except FileNotFoundError:
+        pass
+    except OSError as problem:
+        raise ConfigError(f"{places.price_file}: {problem.strerror}") from None
+    else:
+        table = table.with_file(data, str(places.price_file))
+    return table.with_overrides(config.prices, config.unknown_model)
+
+
 def proxies() -> Proxies:
     """The corporate proxy of the environment, if there is one.
 
@@ -113,7 +131,7 @@ class Engine:
         self.admin_token = admin_token(self.places.admin_token)
         self.ephemeral = False
         self._leases: dict[str, Any] = {}
-        table = PriceTable.builtin().with_overrides(config.prices, config.unknown_model)
+        table = price_table(config, self.places)
         self.book = Book(
             config.budgets,
             config.zone,

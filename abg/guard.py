@@ -1,7 +1,7 @@
 """The guard: configuration, prices, book and journal, without sockets.
 
-Feed it what happens to a call; it answers with what to do. Time, ids and the outside world are
-handed in, so that a simulator drives ten thousand sessions through the very same code::
+Feed it what happens to a call; it answers with what to do. Time and ids are handed in, so that a
+simulator drives the very same code::
 
     flight = guard.ask(dialect, call, session)   # ALLOW, BLOCK or WAIT
     guard.depart(flight)                         # money is held, the in-flight journal knows it

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from abg.access import check_access
+from abg.attribution import Attribution
 from abg.bodies import BodyRoom
 from abg.config import Config
 from abg.dialects import DIALECTS, Refusal
@@ -67,11 +68,20 @@ class Corridor:
         self.config = config
         self.max_body = config.max_body_mb * 1_000_000
         self.room = BodyRoom(self.max_body * ROOM_FOR_BODIES)
-        self.bound: tuple[str, int] = (config.host, config.port)
+        self.attribution = Attribution()
         self._check_host = check_host
         self._open: set[Passage] = set()
         self.draining = False
         self.on_idle: Callable[[], None] = lambda: None
+
+    @property
+    def bound(self) -> tuple[str, int]:
+        """Host and port that abg listens on."""
+        return self.router.bound
+
+    @bound.setter
+    def bound(self, address: tuple[str, int]) -> None:
+        self.router.bound = address
 
     def begin(self, exchange: Exchange) -> Handler:
         headers = exchange.headers

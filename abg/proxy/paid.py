@@ -7,10 +7,10 @@ from typing import Protocol
 
 from attrs import evolve
 
-from abg.attribution import identify
+from abg.attribution import Attribution
 from abg.bodies import BodyRoom
 from abg.book import Verdict
-from abg.call import Call, Headers
+from abg.call import Headers
 from abg.custody import Grant
 from abg.decompress import decoder_for
 from abg.dialects import Dialect
@@ -33,6 +33,7 @@ UNPACKED = 8
 class PaidHouse(StrictHouse, Protocol):
     """What a paid call needs of the corridor."""
 
+    attribution: Attribution
     room: BodyRoom
     max_body: int
     durable: Callable[[Callable[[], None]], None] | None
@@ -128,7 +129,10 @@ class PaidCall(Passage):
             call = evolve(call, include_usage=True)
         if config.max_identical_requests is not None and plain:
             call = evolve(call, fingerprint=dialect.fingerprint(plain))
-        session = identify(self._route.session, self._exchange.headers, call, self._route.upstream)
+        route = self._route
+        session = self._corridor.attribution.identify(
+            route.session, self._exchange.headers, call, route.upstream
+        )
         if self._grant is not None:
             session = self._guard.granted(session, self._grant)
         self._body = body
