@@ -81,7 +81,14 @@ class Succession:
         Raises:
             OSError: it is not known where the lines go; no new call should pass.
         """
-        self._fetch_left_behind()
+        behind, self._left_behind = self._left_behind, None
+        try:
+            self._look()
+        finally:
+            if behind is not None:
+                self._fetch_from(behind)
+
+    def _look(self) -> None:
         active = self.active
         change = active.look()
         if change is Change.MOVED:
@@ -170,19 +177,16 @@ class Succession:
         if error is not None:
             self._health.warn(f"the file put away may lack its last lines: {why(error)}")
 
-    def _fetch_left_behind(self) -> None:
+    def _fetch_from(self, behind: _LeftBehind) -> None:
         """A look after the file was moved: a gzip that was quicker than we noticed has thrown
         away the last lines that went to it."""
-        left = self._left_behind
-        if left is not None:
-            self._left_behind = None
-            try:
-                if not self._files.state_of(left.fd).links:
-                    lost = self._lost(left.identity, left.lines)
-                    if lost:
-                        self.carry_over("recovered", lost=lost)
-            finally:
-                self._durability.retire(left.fd)
+        try:
+            if not self._files.state_of(behind.fd).links:
+                lost = self._lost(behind.identity, behind.lines)
+                if lost:
+                    self.carry_over("recovered", lost=lost)
+        finally:
+            self._durability.retire(behind.fd)
 
     def _lost(self, identity: str, lines: list[bytes]) -> list[bytes]:
         if not lines:
