@@ -8,7 +8,7 @@ simulator drives the very same code::
     relayed = flight.feed(answer_bytes)          # in any split
     guard.land(flight, "complete", status=200)   # priced, settled, one ledger line
 
-Each call that asks ends exactly once: by ``refuse`` (inside ``ask``), ``leave`` or ``land``.
+Each call ends exactly once: blocked inside ``ask``, by ``leave``, or by ``land``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Ledger(Protocol):
 
 
 class Guard:
-    """Decides, prices and records; see the module's text for its four verbs.
+    """Decides, prices and records; see the module's text for its verbs.
 
     Args:
         clock: the time of day, timezone-aware UTC.
@@ -292,12 +292,10 @@ class Guard:
         """A later answer may carry the usage of an open call: write the difference once."""
         reading = meter.reading
         opened = self.opened.get(response_id)
-        if opened is None or not reading.final:
-            return
-        call = Call(dialect.name, opened.endpoint, opened.model)
-        cost = self.table.cost(dialect.vendor, reading, call, opened.ts).usd
-        data = adjustment(response_id, opened, reading, cost)
-        self._write_event(Event(self._clock(), "adjust", data))
+        if opened is not None and reading.final:
+            call = Call(dialect.name, opened.endpoint, opened.model)
+            cost = self.table.cost(dialect.vendor, reading, call, opened.ts).usd
+            self.event("adjust", **adjustment(response_id, opened, reading, cost))
 
     # -- waiting -----------------------------------------------------------------------------
 
