@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abg.custody import Grants, decode, encode, is_token, mint
@@ -39,6 +39,7 @@ def test_neither_the_grant_nor_the_file_has_the_secret():
     assert secret.encode() not in encode(Grants((grant,)))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_other_text_is_a_token(text):
     token, grant = made()

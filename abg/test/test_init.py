@@ -141,7 +141,7 @@ VALUES = st.recursive(
 KEYS = st.sampled_from(["env", "hooks", "statusLine", "x"])
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(KEYS, VALUES), st.booleans())
 def test_undo_is_the_reverse_for_any_settings(own, with_hook):
     before = json.dumps(own)

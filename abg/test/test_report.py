@@ -126,7 +126,7 @@ def test_damaged_lines_are_handed_on_and_count_for_nothing():
 AMOUNTS = st.decimals(0, 100, places=6)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.builds(

@@ -127,7 +127,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(STATUS)), JSON))
 def test_no_status_breaks_it(strange):
     found = standing(STATUS | strange, "default")
