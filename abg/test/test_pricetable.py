@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from abg.call import Call
+from abg.config import load
 from abg.errors import ConfigError
+from abg.places import Places
 from abg.pricing import PriceTable
 from abg.pricing.rates import Unlisted, complete
 from abg.usage import Reading, Sampling, Usage
@@ -385,3 +389,33 @@ def test_a_ratio_that_does_not_come_out_even_is_rounded_up() -> None:
     above = TABLE.bands(row, "flex")[1]
     assert str(above.rates.input) == "3.333333333334"
     assert above.rates.output == 0
+
+
+# -- the page about it -----------------------------------------------------------------------------
+
+DOCS = Path(__file__).parents[2] / "docs"
+in_a_checkout = pytest.mark.skipif(not DOCS.is_dir(), reason="docs are only in a checkout")
+
+
+@in_a_checkout
+def test_the_example_in_the_documents_is_right(tmp_path: Path) -> None:
+    page = (DOCS / "money.md").read_text("utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    file = tmp_path / "abg.yaml"
+    file.write_text(example, "utf-8")
+    home = Places(tmp_path / "state", tmp_path / "config")
+    config = load({"config": str(file)}, {}, tmp_path, home).config
+    table = TABLE.with_overrides(config.prices, config.unknown_model)
+    assert usd(table, "my-model", Usage(1000, 1000, output_tokens=1000)) == "0.00765"
+    assert usd(table, "claude-opus-5-5", Usage(1000), "anthropic", geo="us") == "0.00396"
+    assert usd(table, "new-model", Usage(300_000)) == "1.2"
+    assert table.models["new-model"].rows[1].rates["standard", 272_000]["input"] == 4
+
+
+@in_a_checkout
+def test_every_mark_is_in_the_documents() -> None:
+    page = (DOCS / "money.md").read_text("utf-8")
+    code = "".join(path.read_text("utf-8") for path in (DOCS.parent / "abg/pricing").glob("*.py"))
+    marks = set(re.findall(r'"([a-z_]+_(?:requested|assumed)|unknown_tier|clamped)"', code))
+    assert len(marks) > 10
+    assert [mark for mark in sorted(marks) if f"`{mark}`" not in page] == []
