@@ -16,6 +16,17 @@ __all__ = ["Authority"]
 
 _FROM = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
 _TO = datetime.datetime(2049, 1, 1, tzinfo=datetime.timezone.utc)
+_SIGNS = x509.KeyUsage(
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -28,6 +39,7 @@ class Authority:
         certificate = (
             self._builder(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(_SIGNS, critical=True)
             .sign(self._key, hashes.SHA256())
         )
         self.file = folder / "authority.pem"
@@ -66,4 +78,10 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(_FROM)
             .not_valid_after(_TO)
+            # Python 3.13 insists on both.
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
         )

@@ -168,6 +168,10 @@ def test_what_we_accept_llhttp_reads_alike(
         peer.parser.feed_data(head[:end])
     except httptools.HttpParserUpgrade:
         pass
+    except httptools.HttpParserError:
+        # A tab behind the coding is white space like any other (RFC 9110, 5.5); not to llhttp.
+        assert b"chunked\t" in head
+        return
     assert peer.complete
     assert peer.parser.get_method() == request.method
     assert peer.url == request.target
