@@ -17,6 +17,7 @@ from twisted.internet import defer, task
 
 from abg.background import OpenCalls
 from abg.book import Book
+from abg.budget import Budget
 from abg.config import Config
 from abg.errors import ConfigError
 from abg.guard import Guard
@@ -31,6 +32,20 @@ from abg.wire.outbound import Pool
 from abg.wire.tunnel import Proxies
 
 __all__ = ["Engine"]
+
+
+def counting_budgets(config: Config) -> tuple[Budget, ...]:
+    """The budgets by which calls are judged: with ``subscription_budgets: ignore`` none of them
+    speaks of calls that a plan pays for, unless its own ``match`` does."""
+    if config.subscription_budgets == "count":
+        return config.budgets
+    paid = ("auth", ("api_key", "none"))
+    return tuple(
+        row
+        if any(what == "auth" for what, _ in row.match)
+        else evolve(row, match=(*row.match, paid))
+        for row in config.budgets
+    )
 
 
 def price_table(config: Config, places: Places) -> PriceTable:
@@ -133,7 +148,7 @@ class Engine:
         self._leases: dict[str, Any] = {}
         table = price_table(config, self.places)
         self.book = Book(
-            config.budgets,
+            counting_budgets(config),
             config.zone,
             enforcement=config.enforcement,
             block_on_limit=config.block_on_limit,

@@ -21,6 +21,7 @@ from abg.wire.site import GuardSite
 
 __all__ = ["GuardService", "raise_open_files", "run_proxy"]
 
+LAST_BYTES_SECONDS = 2.0
 BACKLOG = 2048
 """Pending connections the kernel keeps: with Twisted's 50, the slowest of 1,000 clients that
 come at once waited 54 s (measured)."""
@@ -45,6 +46,8 @@ class GuardService(Service):
         self._say = say
         self.engine: Engine | None = None
         self.port: IListeningPort | None = None
+        self._factory: FastLaneFactory | None = None
+        self._site: GuardSite | None = None
 
     def startService(self) -> None:
         """Raises:
@@ -53,8 +56,8 @@ class GuardService(Service):
         config = self._loaded.config
         engine = self.engine = Engine(config, self._reactor, say=self._say)
         resource = GuardResource(engine=engine)
-        site = GuardSite(resource, engine.corridor, reactor=self._reactor)
-        factory = FastLaneFactory(engine.corridor, site, reactor=self._reactor)
+        site = self._site = GuardSite(resource, engine.corridor, reactor=self._reactor)
+        factory = self._factory = FastLaneFactory(engine.corridor, site, reactor=self._reactor)
         try:
             self.port = self._reactor.listenTCP(
                 config.port, factory, backlog=BACKLOG, interface=config.host
@@ -80,13 +83,23 @@ class GuardService(Service):
             self._say(f"[abg] note: {note}")
 
     def stopService(self) -> defer.Deferred[None]:
+        """Stop accepting, let what runs finish (``shutdown_grace_seconds``), settle the rest."""
         super().stopService()
-        engine, port = self.engine, self.port
-        if engine is None or port is None:
+        engine, port, factory, site = self.engine, self.port, self._factory, self._site
+        if engine is None or port is None or factory is None or site is None:
             return defer.succeed(None)
-        engine.corridor.draining = True
+        lanes = factory.drain()
+        site.drain()
         closed = defer.maybeDeferred(port.stopListening)
         drained = closed.addCallback(lambda _: engine.drain())
+
+        def last_bytes(_: object) -> defer.Deferred[None]:
+            # The clients have their answers, but the kernel may still hold the last of them.
+            timer = self._reactor.callLater(LAST_BYTES_SECONDS, factory.abort)
+            lanes.addBoth(lambda _: timer.active() and timer.cancel())
+            return lanes
+
+        drained.addCallback(last_bytes)
         return drained.addBoth(lambda _: engine.stop())
 
 

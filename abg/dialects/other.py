@@ -1,140 +1,157 @@
-"""Paid calls that cannot be metered, or only in part: searches, batches, images, audio, unknown.
+"""Paid calls without usage in their answer: batches, Codex's search, images, audio, the unknown.
 
-Their meter leaves the reading open, so that the call settles as a marked estimate; what can be
-known is read all the same: the id under which a batch's usage may come later, the results of a
-batch, and Codex's search, which is billed by the piece.
+They settle as a marked estimate. What can be known is read all the same: the id under which the
+usage of a batch comes later, its results, and the one search of Codex's ``alpha/search``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from attrs import evolve
 
+from abg.bound import BoundFacts
 from abg.call import Call
-from abg.dialects.anthropic import usage_reading as anthropic_reading
-from abg.dialects.base import StreamMeter
-from abg.dialects.old_readjson import fields_of, object_of, scan, text, whole
-from abg.usage import Reading
+from abg.dialects import openai_bound
+from abg.dialects.anthropic import LONGEST_HINT, session_of
+from abg.dialects.counts import Counts, text
+from abg.dialects.other_meter import BatchMeter, BatchResultsMeter, SearchMeter, SilentMeter
+from abg.dialects.protocol import Meter, Refusal
+from abg.dialects.readjson import Reader, scan
+from abg.dialects.speech import (
+    anthropic_error,
+    anthropic_refusal,
+    openai_error,
+    openai_refusal,
+)
 
-__all__ = ["BatchResultsMeter", "OtherMeter", "meter_for", "read_call"]
+__all__ = ["AnthropicOther", "OpenAIOther"]
+
+
+class _Params(msgspec.Struct):
+    model: Any = None
+    max_tokens: Any = None
+    metadata: Any = None
 
 
 class _Request(msgspec.Struct):
+    params: _Params | None = None
+
+
+class _Ask(msgspec.Struct):
     model: Any = None
-    stream: Any = None
-    max_tokens: Any = None
-    service_tier: Any = None
-    requests: Any = None
     id: Any = None
+    max_tokens: Any = None
+    max_output_tokens: Any = None
+    max_tokens_to_sample: Any = None
+    service_tier: Any = None
+    stream: Any = None
+    requests: list[_Request] | None = None
 
 
-_request = msgspec.json.Decoder(_Request)
+_ASK = Reader(_Ask)
+_LIMITS = ("max_output_tokens", "max_tokens", "max_tokens_to_sample")
 
 
-def read_call(name: str, endpoint: str, body: bytes) -> Call:
-    """Any other paid request; a batch is taken as the sum of its requests."""
-    found = fields_of(body, _request) if body else {}
-    if found is None:
-        return Call(name, endpoint, scan(body), readable=False, body_bytes=len(body))
-    model, limit = text(found.get("model")) or "", whole(found.get("max_tokens"))
-    requests = found.get("requests")
-    if isinstance(requests, list):
-        params = [r.get("params") for r in requests if isinstance(r, dict)]
-        asked = [p for p in params if isinstance(p, dict)]
-        model = model or next((m for p in asked if (m := text(p.get("model")))), "")
-        limit = sum(whole(p.get("max_tokens")) or 0 for p in asked) or limit
-    return Call(
-        dialect=name,
-        endpoint=endpoint,
-        model=model,
-        stream=found.get("stream") is True,
-        max_output_tokens=limit,
-        tier="batch" if endpoint.endswith("batches") else text(found.get("service_tier")),
-        body_bytes=len(body),
-        session_hint=text(found.get("id")) if endpoint == "alpha.search" else None,
-    )
+class _Other:
+    """What both vendors' unmetered calls share."""
 
+    name = ""
+    vendor = ""
+    meters: dict[str, Callable[[Call], Meter]] = {}
 
-def meter_for(call: Call) -> StreamMeter:
-    """The meter for one answer to such a call."""
-    if call.endpoint == "messages.batches":
-        return BatchResultsMeter(call)
-    return OtherMeter(call)
-
-
-class OtherMeter(StreamMeter):
-    """Leaves the usage open; ``alpha.search`` is one search."""
-
-    __slots__ = ()
-
-    def _look(self, block: bytes) -> None:
-        self._reading = evolve(self._reading, output_bytes=self._reading.output_bytes + len(block))
-
-    def _object(self, body: bytes) -> None:
-        value = object_of(body)
-        if value is None:
-            return
-        self._reading = evolve(
-            self._reading,
-            response_id=text(value.get("id")),
-            model=text(value.get("model")),
-            failed=isinstance(value.get("error"), dict),
+    def read_call(self, endpoint: str, body: bytes) -> Call:
+        """See ``Dialect.read_call``; a batch is the sum of its requests, at its first model."""
+        asked = _ASK(body) if body else _Ask()
+        tier = "batch" if "batches" in endpoint else None
+        if asked is None:
+            return Call(
+                self.name,
+                endpoint,
+                scan(body, "model") or "",
+                tier=tier,
+                body_bytes=len(body),
+                readable=False,
+            )
+        counts = Counts()
+        told = [counts.get({"": getattr(asked, name)}, "") for name in _LIMITS]
+        limit = next((count for count in told if count is not None), None)
+        model = text(asked.model)
+        session: str | None = None
+        params = [r.params for r in asked.requests or () if r.params is not None]
+        if params:
+            limit = sum(counts.whole({"": p.max_tokens}, "") for p in params)
+            model = model or next((m for p in params if (m := text(p.model))), None)
+            session = next((s for p in params if (s := session_of(p.metadata))), None)
+        if endpoint == "alpha.search":
+            session = text(asked.id) if len(text(asked.id) or "") <= LONGEST_HINT else None
+        return Call(
+            self.name,
+            endpoint,
+            model or "",
+            asked.stream is True,
+            limit,
+            tier or text(asked.service_tier),
+            body_bytes=len(body),
+            session_hint=session,
         )
 
-    def _ended(self, complete: bool) -> None:
-        if complete and self._call.endpoint == "alpha.search" and not self._reading.failed:
-            self._reading = evolve(
-                self._reading, web_searches=1, final=True, marks=("one_search_assumed",)
-            )
-            self.final = True
+    def fingerprint(self, body: bytes) -> bytes | None:
+        """None: no conversation is known in it."""
+        return None
 
+    def meter(self, call: Call, *, whole_events: bool = False) -> Meter:
+        """See ``Dialect.meter``."""
+        return self.meters.get(call.endpoint, SilentMeter)(call)
 
-class BatchResultsMeter(StreamMeter):
-    """A batch: its creation answers an id; its results are one JSON object a line."""
+    def ask_for_usage(self, body: bytes) -> bytes:
+        """Nothing to ask for."""
+        return body
 
-    __slots__ = ("_found", "_line", "_model")
-
-    def __init__(self, call: Call) -> None:
-        super().__init__(call)
-        self._line = b""
-        self._found: list[Any] = []
-        self._model: str | None = None
-
-    def feed(self, data: bytes) -> bytes:
-        self.streaming = False
-        *lines, self._line = (self._line + data).split(b"\n")
-        for line in lines:
-            self._take(line)
-        return data
-
-    def end(self, complete: bool) -> bytes:
-        self._take(self._line)
-        self._line = b""
-        if complete and self._found:
-            self._reading = evolve(
-                self._reading,
-                samplings=tuple(self._found),
-                model=self._model,
-                tier="batch",
-                final=True,
-            )
-            self.final = True
+    def cut(self, meter: Meter, message: str) -> bytes:
+        """Nobody knows how such a stream ends."""
         return b""
 
-    def _take(self, line: bytes) -> None:
-        value = object_of(line) if line.strip() else None
-        if value is None:
-            return
-        result = value.get("result")
-        message = result.get("message") if isinstance(result, dict) else None
-        if isinstance(message, dict) and isinstance(message.get("usage"), dict):
-            model = text(message.get("model"))
-            reading = anthropic_reading(message["usage"], Reading())
-            self._found += [evolve(s, model=s.model or model) for s in reading.samplings]
-            self._model = self._model or model
-            searches = self._reading.web_searches + reading.web_searches
-            self._reading = evolve(self._reading, web_searches=searches)
-        elif self._reading.response_id is None:
-            self._reading = evolve(self._reading, response_id=text(value.get("id")))
+    def lower_output(self, body: bytes, allowance: int) -> bytes | None:
+        """None: nobody knows how."""
+        return None
+
+    def bound_facts(self, endpoint: str, body: bytes) -> BoundFacts:
+        """See ``Dialect.bound_facts``."""
+        if endpoint == "alpha.search":
+            return openai_bound.search_facts(body)
+        return openai_bound.unmeterable(self.vendor, endpoint)
+
+
+class AnthropicOther(_Other):
+    """Message batches, the old completions, and what Anthropic may yet add."""
+
+    name = "anthropic_other"
+    vendor = "anthropic"
+    meters = {"messages.batches": BatchResultsMeter}
+
+    def refusal(self, message: str, *, kind: str, request_id: str = "") -> Refusal:
+        """See ``Dialect.refusal``."""
+        return anthropic_refusal(message, kind, request_id)
+
+    def error(self, status: int, message: str) -> Refusal:
+        """See ``Dialect.error``."""
+        return anthropic_error(status, message)
+
+
+class OpenAIOther(_Other):
+    """Batches, images, audio, Codex's search, and what OpenAI may yet add."""
+
+    name = "openai_other"
+    vendor = "openai"
+    meters = {"batches": BatchMeter, "alpha.search": SearchMeter}
+
+    def refusal(self, message: str, *, kind: str, request_id: str = "") -> Refusal:
+        """See ``Dialect.refusal``."""
+        ledger = kind == "ledger"
+        return openai_refusal(message, "ledger_unavailable" if ledger else "budget_exceeded")
+
+    def error(self, status: int, message: str) -> Refusal:
+        """See ``Dialect.error``."""
+        return openai_error(status, message)

@@ -14,10 +14,10 @@ import msgspec
 from attrs import evolve
 
 from abg.call import Call
-from abg.dialects.base import StreamMeter
-from abg.dialects.old_usage import image_sampling, usage_reading
-from abg.dialects.old_readjson import count, fields_of, object_of, scan, text, whole
-from abg.dialects.old_sse import data_of, events_of
+from abg.dialects_old.base import StreamMeter
+from abg.dialects_old.old_usage import image_sampling, usage_reading
+from abg.dialects_old.old_readjson import count, fields_of, object_of, scan, text, whole
+from abg.dialects_old.old_sse import data_of, events_of
 from abg.usage import Reading
 
 __all__ = ["ResponsesMeter", "read_call", "response_reading"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from abg.bound import BoundFacts, Pass
-from abg.dialects.old_readjson import object_of, text, whole
+from abg.dialects_old.old_readjson import object_of, text, whole
 
 __all__ = ["anthropic_facts", "chat_facts", "other_facts", "responses_facts"]
 

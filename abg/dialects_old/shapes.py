@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from abg.dialects.base import Refusal
+from abg.dialects_old.base import Refusal
 
 __all__ = ["anthropic_error", "anthropic_refusal", "clean", "openai_error", "openai_refusal"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve
 
-from abg.dialects.old_readjson import count
+from abg.dialects_old.old_readjson import count
 from abg.usage import Reading, Sampling, Usage
 
 __all__ = ["image_sampling", "usage_of", "usage_reading"]

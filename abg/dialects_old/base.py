@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from abg.bound import BoundFacts
 from abg.call import Call, Headers
-from abg.dialects.old_sse import LONGEST_EVENT, EventReader
+from abg.dialects_old.old_sse import LONGEST_EVENT, EventReader
 from abg.usage import Reading
 
 __all__ = ["Dialect", "Meter", "Refusal", "StreamMeter"]

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from abg.dialects.anthropic import AnthropicMeter
-from abg.dialects.base import Meter
-from abg.dialects.openai_chat import ChatMeter
-from abg.dialects.openai_responses import ResponsesMeter
-from abg.dialects.shapes import clean
+from abg.dialects_old.anthropic import AnthropicMeter
+from abg.dialects_old.base import Meter
+from abg.dialects_old.openai_chat import ChatMeter
+from abg.dialects_old.openai_responses import ResponsesMeter
+from abg.dialects_old.shapes import clean
 
 __all__ = ["cut_anthropic", "cut_chat", "cut_plain", "cut_responses"]
 
