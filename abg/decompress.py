@@ -7,6 +7,7 @@ endless one can at most leave a call unmetered.
 from __future__ import annotations
 
 import zlib
+from importlib import import_module
 from typing import Any, Protocol
 
 from abg.errors import UnreadableBody
@@ -130,8 +131,7 @@ class _Zlib:
 
 class _Brotli:
     def __init__(self) -> None:
-        import brotli
-
+        brotli: Any = import_module("brotli")
         self._error: type[Exception] = brotli.error
         self._object: Any = brotli.Decompressor()
         self._began = False

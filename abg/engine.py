@@ -180,7 +180,7 @@ class Engine:
         self.guard.on_waiting = self._plan_wake
         self.pool = upstreams or Pool(
             reactor,
-            ca_file=config.ca_file,
+            ca_file=None if config.ca_file is None else str(config.ca_file),
             silence_seconds=config.upstream_silence_seconds,
             connect_seconds=config.connect_timeout_seconds,
             proxies=proxies(),

@@ -8,6 +8,7 @@ call, the request is refused. What stays is unknown, and an unknown POST is a pa
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -66,7 +67,7 @@ class Settings(Protocol):
     @property
     def upstream_chatgpt(self) -> str: ...
     @property
-    def upstream_headers(self) -> dict[str, tuple[tuple[str, str], ...]]: ...
+    def upstream_headers(self) -> Mapping[str, tuple[tuple[str, str], ...]]: ...
 
 
 def origin(config: Settings, upstream: str) -> str:

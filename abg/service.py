@@ -1,5 +1,8 @@
 """abg on its own port, and ``abg proxy``: from a configuration to a running program."""
 
+# twisted.application has no types of its own.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import signal
@@ -68,7 +71,7 @@ class GuardService(Service):
                 f"cannot listen on {config.host}:{config.port}: {_why(failure)}. "
                 "Is abg running already? Choose another with --port"
             ) from None
-        host = self.port.getHost()
+        host: Any = self.port.getHost()
         engine.on_stop = self._reactor.stop
         engine.ephemeral = self._ephemeral
         engine.corridor.bound = (host.host, host.port)
@@ -125,8 +128,8 @@ def run_proxy(loaded: Loaded, *, ephemeral: bool = False) -> int:
         print(f"[abg] {failure}", file=sys.stderr)
         return 2
     watch_hangup(service, reactor)
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.run()
     # All is settled: a second TERM may no longer change the exit code.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     out.flush()
@@ -181,6 +184,7 @@ def watch_hangup(service: GuardService, reactor: Any) -> None:
         return
 
     def reopen(*_: object) -> None:
-        reactor.callFromThread(lambda: service.engine and service.engine.journal.reopen())
+        if service.engine is not None:
+            reactor.callFromThread(service.engine.journal.reopen)
 
     signal.signal(signal.SIGHUP, reopen)

@@ -18,7 +18,7 @@ from abg.service import GuardService, raise_open_files
 __all__ = ["Options", "makeService"]
 
 
-class Options(usage.Options):  # type: ignore[misc]
+class Options(usage.Options):
     """The flags of ``twist abg``; the same as those of ``abg proxy``."""
 
     synopsis = "[options]"

@@ -42,6 +42,8 @@ class PaidHouse(StrictHouse, Protocol):
 class PaidCall(Passage):
     """A call that costs money: read whole, admitted, forwarded, metered, settled."""
 
+    _corridor: PaidHouse
+
     def __init__(
         self,
         corridor: PaidHouse,

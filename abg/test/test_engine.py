@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from decimal import Decimal
 from pathlib import Path
 
@@ -83,7 +84,9 @@ class EngineTests(SynchronousTestCase):
     """Engines in a folder of their own, with a clock instead of a reactor."""
 
     def setUp(self):
-        self.folder = Path(self.mktemp())
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
         self.lines: list[str] = []
 
     def engine(self, **settings):

@@ -10,6 +10,9 @@ In an existing Twisted service::
 and agents are pointed at ``http://…/llm`` (Claude Code) or ``http://…/llm/v1`` (Codex).
 """
 
+# twisted.web has no types of its own.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 from collections.abc import Callable
