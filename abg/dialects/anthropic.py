@@ -1,27 +1,34 @@
-"""Anthropic Messages: what a message was charged for, as JSON and as events.
-
-Sources: Anthropic API reference (Messages, Streaming), the Python SDK's ``types/usage.py`` and
-``types/beta/beta_usage.py`` (2.13.0), release notes on refusals (2026).
-"""
+"""Anthropic's Messages API, as Claude Code and the SDKs speak it."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from attrs import evolve
 
+from abg.bound import BoundFacts
 from abg.call import Call
-from abg.dialects.base import StreamMeter
-from abg.dialects.old_readjson import count, fields_of, object_of, scan, text, whole
-from abg.dialects.old_sse import data_of, events_of
-from abg.usage import Reading, Sampling, Usage
+from abg.dialects.anthropic_bound import facts_of
+from abg.dialects.anthropic_meter import AnthropicMeter
+from abg.dialects.counts import Counts, mapping, text
+from abg.dialects.edits import said, with_member
+from abg.dialects.fingerprints import digest_of_last
+from abg.dialects.protocol import Meter, Refusal
+from abg.dialects.readjson import Reader, read, scan
+from abg.dialects.relay import Strainer
+from abg.dialects.speech import anthropic_error, anthropic_refusal
 
-__all__ = ["AnthropicMeter", "read_call", "samplings_of", "usage_reading"]
+__all__ = ["Anthropic", "session_of"]
+
+LEAST_THINKING = 1024
+"""The API takes no smaller thinking budget."""
+BYTES_PER_TOKEN = 3
+LONGEST_HINT = 4096
 
 
-class _Request(msgspec.Struct):
+class _Ask(msgspec.Struct):
     model: Any = None
     stream: Any = None
     max_tokens: Any = None
@@ -29,259 +36,129 @@ class _Request(msgspec.Struct):
     speed: Any = None
     inference_geo: Any = None
     metadata: Any = None
+    thinking: Any = None
 
 
-_request = msgspec.json.Decoder(_Request)
+_ASK = Reader(_Ask)
 
 
-class _Identity(msgspec.Struct):
-    session_id: Any = None
+class Anthropic:
+    """``POST /v1/messages``."""
+
+    name = "anthropic"
+    vendor = "anthropic"
+
+    def read_call(self, endpoint: str, body: bytes) -> Call:
+        """See ``Dialect.read_call``."""
+        asked = _ASK(body)
+        if asked is None:
+            return Call(
+                self.name,
+                endpoint,
+                scan(body, "model") or "",
+                body_bytes=len(body),
+                readable=False,
+                session_hint=scan(body, "session_id"),
+            )
+        return Call(
+            self.name,
+            endpoint,
+            text(asked.model) or "",
+            asked.stream is True,
+            Counts().get({"": asked.max_tokens}, ""),
+            text(asked.service_tier),
+            text(asked.speed),
+            text(asked.inference_geo),
+            len(body),
+            session_hint=session_of(asked.metadata),
+        )
+
+    def fingerprint(self, body: bytes) -> bytes | None:
+        """See ``Dialect.fingerprint``."""
+        return digest_of_last(body)
+
+    def meter(self, call: Call, *, whole_events: bool = False) -> Meter:
+        """See ``Dialect.meter``."""
+        return AnthropicMeter(call, Strainer() if whole_events else None)
+
+    def refusal(self, message: str, *, kind: str, request_id: str = "") -> Refusal:
+        """See ``Dialect.refusal``."""
+        return anthropic_refusal(message, kind, request_id)
+
+    def error(self, status: int, message: str) -> Refusal:
+        """See ``Dialect.error``."""
+        return anthropic_error(status, message)
+
+    def ask_for_usage(self, body: bytes) -> bytes:
+        """Usage always comes."""
+        return body
+
+    def cut(self, meter: Meter, message: str) -> bytes:
+        """Close the block, say that the output limit was reached, and end.
+
+        Whatever else ends a stream makes Claude Code ask again (``docs/agents.md``); after this
+        it asks once more, and that is refused.
+        """
+        if not isinstance(meter, AnthropicMeter) or not meter.streaming or meter.stopped:
+            return b""
+        if not meter.begun:
+            error = {"type": "billing_error", "message": message}
+            return _event("error", error=error)
+        # Half an event cannot be taken back, but renamed: clients ignore a ping.
+        out = b"" if meter.whole else b"\nevent: ping\n\n"
+        if meter.open_block is not None:
+            out += _event("content_block_stop", index=meter.open_block)
+        if meter.stop_reason is None:
+            seen = meter.usage.output_tokens
+            tokens = max(seen, -(-meter.output_bytes // BYTES_PER_TOKEN))
+            delta = {"stop_reason": "max_tokens", "stop_sequence": None}
+            out += _event("message_delta", delta=delta, usage={"output_tokens": tokens})
+        return out + _event("message_stop")
+
+    def lower_output(self, body: bytes, allowance: int) -> bytes | None:
+        """See ``Dialect.lower_output``; a thinking budget is lowered along, or there is none."""
+        asked = _ASK(body)
+        if asked is None:
+            return None
+        thinking = mapping(asked.thinking)
+        budget = Counts().get(thinking, "budget_tokens")
+        if budget is not None and budget >= allowance:
+            if allowance <= LEAST_THINKING:
+                return None
+            lower = dict(thinking, budget_tokens=max(LEAST_THINKING, allowance - 1))
+
+            def thinks_less(edited: bytes) -> bool:
+                return bool(_reads(edited, "thinking") == lower)
+
+            lowered = with_member(body, "thinking", said(lower), thinks_less)
+            if lowered is None:
+                return None
+            body = lowered
+        return with_member(
+            body, "max_tokens", b"%d" % allowance, lambda e: _reads(e, "max_tokens") == allowance
+        )
+
+    def bound_facts(self, endpoint: str, body: bytes) -> BoundFacts:
+        """See ``Dialect.bound_facts``."""
+        return facts_of(body)
 
 
-_identity = msgspec.json.Decoder(_Identity)
-
-
-def read_call(name: str, endpoint: str, body: bytes) -> Call:
-    """A Messages request; see ``Dialect.read_call``."""
-    found = fields_of(body, _request)
-    if found is None:
-        return Call(name, endpoint, scan(body), readable=False, body_bytes=len(body))
-    return Call(
-        dialect=name,
-        endpoint=endpoint,
-        model=text(found.get("model")) or "",
-        stream=found.get("stream") is True,
-        max_output_tokens=whole(found.get("max_tokens")),
-        tier=text(found.get("service_tier")),
-        speed=text(found.get("speed")),
-        geo=text(found.get("inference_geo")),
-        body_bytes=len(body),
-        session_hint=_session(found.get("metadata")),
-    )
-
-
-def _session(metadata: Any) -> str | None:
-    """Claude Code's session in ``metadata.user_id``: a JSON text, or ``…_session_<uuid>``."""
-    user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    if not isinstance(user, str) or len(user) > 10_000:
+def session_of(metadata: Any) -> str | None:
+    """Claude Code's session id: in ``metadata.user_id`` as JSON, or behind ``_session_``."""
+    user = mapping(metadata).get("user_id")
+    if not isinstance(user, str) or not user or len(user) > LONGEST_HINT:
         return None
     if user.startswith("{"):
-        found = fields_of(user.encode("utf-8", "replace"), _identity)
-        return None if found is None else text(found.get("session_id"))
-    before, mark, session = user.rpartition("_session_")
-    return text(session) if mark and before else None
+        return text(mapping(read(user.encode("utf-8", "replace"))).get("session_id"))
+    return text(user.rpartition("_session_")[2]) if "_session_" in user else None
 
 
-_MARKS = (b"content_block_st", b"message_", b'"error"')
-"""An event without any of these is a delta or a ping."""
+def _reads(body: bytes, name: str) -> Any:
+    asked = _ASK(body)
+    return None if asked is None else getattr(asked, name)
 
 
-class AnthropicMeter(StreamMeter):
-    """Merges ``message_start`` and the cumulative ``message_delta`` counts."""
-
-    __slots__ = ("_bytes", "_content", "_open_block", "_seen", "_stop", "_usage")
-
-    event_overhead = 110
-
-    def __init__(self, call: Call) -> None:
-        super().__init__(call)
-        self._usage: dict[str, Any] = {}
-        self._seen = False
-        self._stop: str | None = None
-        self._content = False
-        self._bytes = 0
-        self._open_block: int | None = None
-
-    @property
-    def reading(self) -> Reading:
-        if self._bytes != self._reading.output_bytes and not self.final:
-            self._reading = evolve(self._reading, output_bytes=self._bytes)
-        return self._reading
-
-    @property
-    def open_block(self) -> int | None:
-        """Index of the content block that is streaming; None: none is."""
-        return self._open_block
-
-    @property
-    def usage(self) -> Mapping[str, Any]:
-        """The merged counts as the vendor spells them."""
-        return self._usage
-
-    def _look(self, block: bytes) -> None:
-        if (
-            b"content_block_st" not in block
-            and b"message_" not in block
-            and b'"error"' not in block
-        ):
-            self._bytes += max(0, len(block) - self.event_overhead * block.count(b"\n\n"))
-            return
-        for event in events_of(block):
-            if b"content_block_delta" in event and b'"message_' not in event:
-                self._bytes += max(0, len(event) - self.event_overhead)
-            else:
-                self._event(event)
-
-    def _event(self, event: bytes) -> None:
-        data = data_of(event)
-        if not data:
-            return
-        value = object_of(data)
-        if value is None:
-            return
-        kind = value.get("type")
-        if kind == "message_start":
-            self._start(value.get("message"))
-        elif kind == "message_delta":
-            delta = value.get("delta")
-            if isinstance(delta, dict):
-                self._stop = text(delta.get("stop_reason")) or self._stop
-            self._merge(value.get("usage"))
-        elif kind == "message_stop":
-            self._close()
-        elif kind == "content_block_start":
-            self._content = True
-            self._open_block = whole(value.get("index")) or 0
-        elif kind == "content_block_stop":
-            self._open_block = None
-        elif kind == "content_block_delta":
-            self._bytes += max(0, len(event) - self.event_overhead)
-        elif kind == "error":
-            self._reading = evolve(self._reading, failed=True)
-
-    def _start(self, message: Any) -> None:
-        if not isinstance(message, dict):
-            return
-        self._reading = evolve(
-            self._reading,
-            model=text(message.get("model")) or self._reading.model,
-            response_id=text(message.get("id")) or self._reading.response_id,
-        )
-        if message.get("content"):
-            self._content = True
-        self._stop = text(message.get("stop_reason")) or self._stop
-        usage = message.get("usage")
-        if isinstance(usage, dict):
-            self._usage = dict(usage)
-            self._seen = True
-            self._update()
-
-    def _merge(self, usage: Any) -> None:
-        """Counts are cumulative: output replaces; input and cache only when they say something."""
-        if not isinstance(usage, dict):
-            return
-        self._seen = True
-        for key, value in usage.items():
-            if value is None or (key in _ONLY_POSITIVE and not value):
-                continue
-            self._usage[key] = value
-        self._update()
-
-    def _update(self) -> None:
-        if not self.final:
-            self._reading = usage_reading(self._usage, self._reading)
-
-    def _close(self) -> None:
-        if self.final or not self._seen:
-            return
-        output = self._reading.usage.output_tokens
-        refused = self._stop == "refusal" and not self._content and output <= 1
-        readable = "unreadable" not in self._reading.marks
-        self._reading = evolve(
-            self._reading, final=readable, billed=not refused, output_bytes=self._bytes
-        )
-        self.final = readable
-
-    def _object(self, body: bytes) -> None:
-        value = object_of(body)
-        if value is None:
-            return
-        if value.get("type") == "error":
-            self._reading = evolve(self._reading, failed=True)
-        self._start(value)
-        if self._seen:
-            self._close()
-        else:
-            self._bytes = len(body)
-
-    def _ended(self, complete: bool) -> None:
-        if self.streaming and self._stop is not None:
-            # The reason to stop comes with the last counts; only ``message_stop`` is missing.
-            self._close()
-
-
-_ONLY_POSITIVE = frozenset(
-    (
-        "input_tokens",
-        "cache_creation_input_tokens",
-        "cache_read_input_tokens",
-        "cache_creation",
-        "iterations",
-        "server_tool_use",
-    )
-)
-
-
-def usage_reading(usage: Mapping[str, Any], base: Reading) -> Reading:
-    """A reading with the counts of a ``usage`` object."""
-    marks = {m for m in base.marks if m not in ("clamped", "unreadable")}
-    samplings = samplings_of(usage, marks)
-    tools = usage.get("server_tool_use")
-    searches = count(tools, "web_search_requests", marks) if isinstance(tools, dict) else 0
-    details = usage.get("output_tokens_details")
-    thinking = count(details, "thinking_tokens", set()) if isinstance(details, dict) else 0
-    return evolve(
-        base,
-        samplings=samplings,
-        web_searches=searches,
-        reasoning_tokens=thinking,
-        tier=text(usage.get("service_tier")),
-        speed=text(usage.get("speed")),
-        geo=text(usage.get("inference_geo")),
-        marks=tuple(sorted(marks)),
-    )
-
-
-def samplings_of(usage: Mapping[str, Any], marks: set[str]) -> tuple[Sampling, ...]:
-    """The passes that a ``usage`` was charged for.
-
-    ``iterations`` are priced entry by entry; advisor and compaction come besides, and where there
-    is no ``message`` among them, the top level is the message's own.
-    """
-    iterations = usage.get("iterations")
-    entries = [e for e in iterations if isinstance(e, dict)] if isinstance(iterations, list) else []
-    found, has_message = [], False
-    hops = any(e.get("type") == "fallback_message" for e in entries)
-    for entry in entries:
-        kind = text(entry.get("type")) or "message"
-        counts = _usage(entry, marks)
-        if kind in ("message", "fallback_message"):
-            has_message = True
-            if hops and kind == "message" and counts.output_tokens <= 1:
-                # A model that declined before it said anything is not billed.
-                continue
-        found.append(Sampling(counts, text(entry.get("model")), kind))
-    if not has_message:
-        found.insert(0, Sampling(_usage(usage, marks)))
-    return tuple(found)
-
-
-def _usage(table: Mapping[str, Any], marks: set[str]) -> Usage:
-    written = count(table, "cache_creation_input_tokens", marks)
-    by_lifetime = table.get("cache_creation")
-    short, long = written, 0
-    if isinstance(by_lifetime, dict):
-        short = count(by_lifetime, "ephemeral_5m_input_tokens", marks)
-        long = count(by_lifetime, "ephemeral_1h_input_tokens", marks)
-        if short + long > written:
-            if written:
-                marks.add("clamped")
-        else:
-            short = written - long
-    return Usage(
-        input_tokens=count(table, "input_tokens", marks),
-        cache_read_tokens=count(table, "cache_read_input_tokens", marks),
-        cache_write_5m_tokens=short,
-        cache_write_1h_tokens=long,
-        output_tokens=count(table, "output_tokens", marks),
-    )
+def _event(kind: str, **data: Any) -> bytes:
+    told: Mapping[str, Any] = {"type": kind, **data}
+    line = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return b"event: " + kind.encode() + b"\ndata: " + line.encode("utf-8", "replace") + b"\n\n"

@@ -1,72 +1,72 @@
-"""The only two changes abg ever makes to a body: asking for usage, and lowering the output.
+"""The smallest change of a request body that says one thing more: all other bytes stay.
 
-Both are edits of single top-level fields; every other value keeps its spelling.
+Each edit is checked by reading the result: it must say what was wanted, else another place of the
+same key is tried. So it cannot matter that the key also stands inside a prompt or a schema, or
+that it stands twice (the last one counts, as every JSON reader has it).
 """
 
 from __future__ import annotations
 
-import msgspec
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from abg.dialects.old_readjson import object_of, raw_fields
+__all__ = ["said", "with_member"]
 
-__all__ = ["ask_for_usage", "lower_anthropic", "lower_openai"]
-
-LEAST_THINKING = 1024
-"""Anthropic's minimum for ``thinking.budget_tokens``; it must also stay below ``max_tokens``."""
-
-
-def ask_for_usage(body: bytes) -> bytes:
-    """The body with ``stream_options.include_usage`` set; unchanged if nobody can read it."""
-    fields = raw_fields(body)
-    if fields is None:
-        start = body.find(b"{")
-        if start < 0 or b'"stream_options"' in body:
-            return body
-        # What only the lenient reader understands is edited by its text.
-        rest = body[start + 1 :]
-        return body[: start + 1] + b'"stream_options":{"include_usage":true},' + rest
-    options = object_of(fields.get("stream_options", b"{}")) or {}
-    options["include_usage"] = True
-    if "stream_options" not in fields:
-        start = body.index(b"{") + 1
-        added = b'"stream_options":' + msgspec.json.encode(options) + b","
-        return body[:start] + added + body[start:]
-    fields["stream_options"] = msgspec.json.encode(options)
-    return _written(fields)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_PLAIN = re.compile(rb"[^\s,\]}]+")
+_OPENING = re.compile(rb"^(?:\xef\xbb\xbf)?\s*\{\s*")
 
 
-def lower_anthropic(body: bytes, allowance: int) -> bytes | None:
-    """``max_tokens`` lowered; a thinking budget stays below it, or the call cannot be lowered."""
-    fields = raw_fields(body)
-    if fields is None:
-        return None
-    fields["max_tokens"] = b"%d" % allowance
-    thinking = object_of(fields.get("thinking", b"null"))
-    if thinking is not None and isinstance(thinking.get("budget_tokens"), int):
-        budget = min(thinking["budget_tokens"], allowance - 1)
-        if budget < LEAST_THINKING:
-            return None
-        if budget != thinking["budget_tokens"]:
-            thinking["budget_tokens"] = budget
-            fields["thinking"] = msgspec.json.encode(thinking)
-    return _written(fields)
+def said(value: Any) -> bytes:
+    """A value as JSON."""
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
-def lower_openai(body: bytes, allowance: int, key: str, also: tuple[str, ...] = ()) -> bytes | None:
-    """The output limit lowered, or added under ``key`` where there is none.
+def with_member(
+    body: bytes, key: str, value: bytes, holds: Callable[[bytes], bool]
+) -> bytes | None:
+    """The object with this member at its top, replaced or added; None if that cannot be done.
 
     Args:
-        also: other names of the same limit; whichever stand in the body are lowered.
+        value: JSON.
+        holds: reads an edited body, and says whether it says what was wanted.
     """
-    fields = raw_fields(body)
-    if fields is None:
+    places = list(_places(body, key))
+    for begin, end in reversed(places):
+        edited = body[:begin] + value + body[end:]
+        if holds(edited):
+            return edited
+    opening = _OPENING.match(body)
+    if opening is None:
         return None
-    present = [name for name in (key, *also) if fields.get(name, b"null") != b"null"]
-    for name in present or [key]:
-        fields[name] = b"%d" % allowance
-    return _written(fields)
+    at = opening.end()
+    comma = b"" if body[at : at + 1] == b"}" else b","
+    edited = body[:at] + b'"' + key.encode() + b'":' + value + comma + body[at:]
+    return edited if holds(edited) else None
 
 
-def _written(fields: dict[str, bytes]) -> bytes:
-    encode = msgspec.json.encode
-    return b"{" + b",".join(encode(name) + b":" + value for name, value in fields.items()) + b"}"
+def _places(body: bytes, key: str) -> Iterator[tuple[int, int]]:
+    """Where values of this key stand, at whatever depth, or seem to."""
+    for found in re.finditer(rb'"' + key.encode() + rb'"\s*:\s*', body):
+        end = _end_of_value(body, found.end())
+        if end is not None:
+            yield found.end(), end
+
+
+def _end_of_value(body: bytes, begin: int) -> int | None:
+    first = body[begin : begin + 1]
+    if first not in (b'"', b"{", b"["):
+        plain = _PLAIN.match(body, begin)
+        return None if plain is None else plain.end()
+    depth = 0
+    for token in _TOKEN.finditer(body, begin):
+        word = token.group()
+        if word in (b"{", b"["):
+            depth += 1
+        elif word in (b"}", b"]"):
+            depth -= 1
+        if depth == 0:
+            return token.end()
+    return None

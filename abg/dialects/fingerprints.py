@@ -1,95 +1,152 @@
-"""The last message by content: what a loop repeats.
+"""The last message of a request by its content, so that a loop can be told from progress.
 
-Ids, cache marks, metadata, the spelling of a text as string or block, and what an agent changes
-on each turn (its reminders) do not count; what the model is told does.
+The same by content, not by bytes: ids, cache marks, metadata and the spelling as a string or as
+blocks do not count, nor does what agents put in anew on each turn (Claude Code's reminders; the
+clock and the number of a command in Codex's results). Results of tools that came together are one
+message.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from abg.dialects.old_readjson import object_of
+from abg.dialects.readjson import read
 
-__all__ = ["last_input", "last_message"]
+__all__ = ["digest_of_last"]
 
-_IGNORED = frozenset(
+_UNTOLD = frozenset(
     (
+        "annotations",
         "cache_control",
         "call_id",
+        "caller",
         "citations",
         "id",
+        "internal_chat_message_metadata_passthrough",
+        "logprobs",
         "metadata",
+        "prompt_cache_breakpoint",
+        "signature",
         "status",
         "tool_call_id",
         "tool_use_id",
     )
 )
-_REMINDER = re.compile(r"<(system-reminder|environment_context)>.*?</\1>", re.DOTALL)
-_DEEPEST = 30
+_TEXT_BLOCKS = ("text", "input_text", "output_text")
+_REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>\s*", re.DOTALL)
+_CLOCK = re.compile(
+    r"^(?:Chunk ID|Wall time|Original token count)\b[^\n]*\n?", re.MULTILINE | re.IGNORECASE
+)
 
 
-def last_message(body: bytes) -> bytes | None:
-    """Of a request with ``messages``; None if it has none."""
-    value = object_of(body)
-    messages = value.get("messages") if value is not None else None
-    if not isinstance(messages, list) or not messages:
+class _Asked(msgspec.Struct):
+    """Where requests keep what is said; each message stays text until it is the last."""
+
+    messages: list[msgspec.Raw] | None = None
+    input: list[msgspec.Raw] | None = None
+
+
+_DECODE = msgspec.json.Decoder(_Asked).decode
+
+
+def digest_of_last(body: bytes) -> bytes | None:
+    """16 bytes that are the same for the same last message; None if there is none."""
+    messages = _messages(body)
+    if not messages:
         return None
-    return _digest(messages[-1])
+    last = _last_of(messages)
+    content = [_told(message) for message in last]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
-def last_input(body: bytes) -> bytes | None:
-    """Of a request with ``input``: its text, or the items after the model's last own one."""
-    value = object_of(body)
-    given = value.get("input") if value is not None else None
-    if isinstance(given, str) and given:
-        return _digest(given)
-    if not isinstance(given, list):
-        return None
-    tail: list[Any] = []
-    for item in reversed(given):
-        if isinstance(item, dict) and _is_models(item):
+def _messages(body: bytes) -> Sequence[Any]:
+    try:
+        asked = _DECODE(body)
+        found = asked.messages if asked.messages is not None else asked.input
+        if found is not None:
+            return _Lazily(found)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        pass
+    value = read(body)
+    if not isinstance(value, dict):
+        return ()
+    for name in ("messages", "input", "prompt"):
+        told = value.get(name)
+        if isinstance(told, str):
+            return ({"role": "user", "content": told},)
+        if isinstance(told, list):
+            return told
+    return ()
+
+
+class _Lazily(Sequence[Any]):
+    """Messages that are read when they are looked at."""
+
+    def __init__(self, raw: list[msgspec.Raw]) -> None:
+        self._raw = raw
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def __getitem__(self, index: Any) -> Any:
+        return read(bytes(self._raw[index]))
+
+
+def _last_of(messages: Sequence[Any]) -> list[Any]:
+    """The last message; with it the results of tools that stand right before it, if it is one."""
+    at = len(messages) - 1
+    last = [messages[at]]
+    while _is_result(last[0]) and at:
+        at -= 1
+        before = messages[at]
+        if not _is_result(before):
             break
-        tail.append(item)
-    return _digest(tail[::-1]) if tail else None
+        last.insert(0, before)
+    return last
 
 
-def _is_models(item: Mapping[str, Any]) -> bool:
-    kind = item.get("type")
-    return item.get("role") == "assistant" or kind in (
-        "function_call",
-        "custom_tool_call",
-        "local_shell_call",
-        "reasoning",
-    )
+def _is_result(message: Any) -> bool:
+    if not isinstance(message, dict):
+        return False
+    return message.get("role") == "tool" or str(message.get("type")).endswith("_call_output")
 
 
-def _digest(message: Any) -> bytes:
-    plain = msgspec.json.encode(_plain(message, 0), order="sorted")
-    return blake2b(plain, digest_size=16).digest()
+def _told(message: Any) -> Any:
+    if not isinstance(message, dict):
+        return list(_parts(message))
+    kind = message.get("role") or message.get("type")
+    rest = {k: v for k, v in message.items() if k not in ("role", "type")}
+    return [kind, list(_parts(rest))]
 
 
-def _plain(value: Any, depth: int) -> Any:
+def _parts(value: Any) -> Iterator[Any]:
+    """The content, flattened: texts without what changes on each turn, then everything else."""
     if isinstance(value, str):
-        said = _REMINDER.sub("", value).strip()
-        return said.encode("utf-8", "replace").decode("utf-8")
-    if depth > _DEEPEST:
-        return "…"
-    if isinstance(value, list):
-        parts = [_plain(item, depth + 1) for item in value]
-        # A text is the same as a list of one block with that text.
-        kept = [part for part in parts if part not in ("", {}, [])]
-        return kept[0] if len(kept) == 1 else kept
-    if isinstance(value, dict):
-        if value.get("type") in ("text", "input_text", "output_text") and "text" in value:
-            return _plain(value["text"], depth + 1)
-        return {
-            str(key): _plain(item, depth + 1) for key, item in value.items() if key not in _IGNORED
-        }
-    if isinstance(value, float):
-        return repr(value)
-    return value
+        text = _CLOCK.sub("", _REMINDER.sub("", value)).strip()
+        if text:
+            yield text
+    elif isinstance(value, list):
+        for item in value:
+            yield from _parts(item)
+    elif isinstance(value, dict):
+        if value.get("type") in _TEXT_BLOCKS and isinstance(value.get("text"), str):
+            yield from _parts(value["text"])
+            return
+        for name in sorted(value):
+            if name in _UNTOLD:
+                continue
+            if name != "content":
+                inside = list(_parts(value[name]))
+                if inside:
+                    yield [name, inside]
+            else:
+                yield from _parts(value[name])
+    elif value is not None:
+        yield value

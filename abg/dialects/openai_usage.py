@@ -1,9 +1,10 @@
-"""OpenAI's overlapping counts made disjoint, the same for all of its formats.
+"""OpenAI's usage objects as disjoint counts.
 
-``input_tokens`` (``prompt_tokens``) includes what was read from and written to the cache, and
-audio; ``output_tokens`` includes reasoning, audio, and accepted and rejected predictions.
-Sources: the Python SDK's ``types/responses/response_usage.py``, ``types/completion_usage.py``
-(3.57.0).
+Responses and batches say ``input_tokens`` / ``output_tokens``, the older APIs ``prompt_tokens`` /
+``completion_tokens``; both **include** what their details list. Sources: SDK 3.57.0
+(``types/responses/response_usage.py``, ``types/completion_usage.py``, ``types/responses/
+response.py``: ``tool_usage``). Reasoning, accepted and rejected prediction tokens are inside the
+output; audio has its own rates.
 """
 
 from __future__ import annotations
@@ -11,87 +12,118 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve
+from attrs import frozen
 
-from abg.dialects.readjson import count
-from abg.usage import Reading, Sampling, Usage
+from abg.dialects.counts import Counts, mapping
+from abg.usage import Sampling, Usage
 
-__all__ = ["image_sampling", "usage_of", "usage_reading"]
+__all__ = ["OpenAIUsage", "image_sampling", "tokens_of"]
 
-_NOTHING: Mapping[str, Any] = {}
-
-
-def usage_of(table: Mapping[str, Any], marks: set[str]) -> Usage:
-    """Disjoint counts. Where the parts exceed the whole, everything that is not a write counts
-    as uncached input, and the larger total counts: the dear reading."""
-    new = "input_tokens" in table or "output_tokens" in table
-    total = count(table, "input_tokens" if new else "prompt_tokens", marks)
-    output = count(table, "output_tokens" if new else "completion_tokens", marks)
-    inside = _details(table, "input_tokens_details" if new else "prompt_tokens_details")
-    outside = _details(table, "output_tokens_details" if new else "completion_tokens_details")
-    cached = count(inside, "cached_tokens", marks)
-    written = count(inside, "cache_write_tokens", marks)
-    audio = count(inside, "audio_tokens", marks)
-    half_hour, half_day = _by_lifetime(inside, written, marks)
-    written = half_hour + half_day
-    if cached + written + audio > total:
-        marks.add("clamped")
-        total = max(total, cached + written + audio)
-        cached = 0
-    spoken = count(outside, "audio_tokens", marks)
-    if spoken > output:
-        marks.add("clamped")
-        output = spoken
-    return Usage(
-        input_tokens=total - cached - written - audio,
-        cache_read_tokens=cached,
-        cache_write_30m_tokens=half_hour,
-        cache_write_12h_tokens=half_day,
-        output_tokens=output - spoken,
-        audio_input_tokens=audio,
-        audio_output_tokens=spoken,
-    )
+BYTES_PER_TOKEN = 3
+"""Of text, where a count that must be there is none; dear."""
 
 
-def _by_lifetime(inside: Mapping[str, Any], written: int, marks: set[str]) -> tuple[int, int]:
-    details = _details(inside, "cache_write_tokens_details")
-    short = count(details, "ttl_30m_tokens", marks)
-    long = count(details, "ttl_12h_tokens", marks)
-    if short + long > written:
-        if written:
-            marks.add("clamped")
-        return short, long
-    return written - long, long
+@frozen
+class OpenAIUsage:
+    """One usage object, read."""
+
+    usage: Usage
+    reasoning_tokens: int
+    complete: bool
+    """All counts that must be there are there."""
 
 
-def _details(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = table.get(key)
-    return found if isinstance(found, dict) else _NOTHING
+def tokens_of(
+    told: Mapping[str, Any], counts: Counts, body_bytes: int, *, with_output: bool = True
+) -> OpenAIUsage | None:
+    """A usage object as disjoint counts; None if it counts nothing at all.
 
-
-def usage_reading(table: Mapping[str, Any], base: Reading) -> Reading:
-    """A final reading with the counts of a ``usage`` object; not final if they say nothing."""
-    marks: set[str] = set()
-    usage = usage_of(table, marks)
-    outside = _details(table, "output_tokens_details") or _details(
-        table, "completion_tokens_details"
-    )
-    return evolve(
-        base,
-        samplings=(Sampling(usage),),
-        reasoning_tokens=count(outside, "reasoning_tokens", set()),
-        final="unreadable" not in marks,
-        marks=tuple(sorted({*base.marks, *marks})),
-    )
-
-
-def image_sampling(table: Mapping[str, Any], marks: set[str]) -> Sampling | None:
-    """The tokens of an image tool, which stand beside the usage; None: there are none."""
-    usage = Usage(
-        input_tokens=count(table, "input_tokens", marks),
-        image_output_tokens=count(table, "output_tokens", marks),
-    )
-    if not usage.input_tokens and not usage.image_output_tokens:
+    Args:
+        body_bytes: stands in for an input count that is missing or none.
+        with_output: False for calls that generate nothing.
+    """
+    whole = _either(told, counts, "input_tokens", "prompt_tokens")
+    out = _either(told, counts, "output_tokens", "completion_tokens")
+    if whole is None and out is None:
         return None
-    model = table.get("model")
-    return Sampling(usage, model if isinstance(model, str) and model else None, "image")
+    if whole is None:
+        counts.odd = True
+        whole = -(-body_bytes // BYTES_PER_TOKEN)
+    inside = mapping(told.get("input_tokens_details") or told.get("prompt_tokens_details"))
+    outside = mapping(told.get("output_tokens_details") or told.get("completion_tokens_details"))
+    reasoning = counts.whole(outside, "reasoning_tokens")
+    spoken = counts.whole(outside, "audio_tokens")
+    text_out = (out or 0) - spoken
+    if text_out < 0 or reasoning > (out or 0):
+        # More inside than there is: the larger one counts.
+        counts.odd = True
+        text_out = max(text_out, 0, reasoning - spoken)
+    usage = _disjoint(whole, inside, counts)
+    return OpenAIUsage(
+        Usage(
+            input_tokens=usage.input_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_30m_tokens=usage.cache_write_30m_tokens,
+            cache_write_12h_tokens=usage.cache_write_12h_tokens,
+            audio_input_tokens=usage.audio_input_tokens,
+            output_tokens=text_out,
+            audio_output_tokens=spoken,
+        ),
+        reasoning,
+        out is not None or not with_output,
+    )
+
+
+def image_sampling(tool_usage: Mapping[str, Any], counts: Counts) -> Sampling | None:
+    """What an image tool used beside the answer's own tokens; None if nothing."""
+    told = mapping(tool_usage.get("image_gen"))
+    read = counts.whole(told, "input_tokens")
+    drawn = counts.whole(told, "output_tokens")
+    if not read and not drawn:
+        return None
+    cached = counts.whole(told, "cached_tokens")
+    if cached > read:
+        counts.odd = True
+        cached = 0
+    usage = Usage(input_tokens=read - cached, cache_read_tokens=cached, image_output_tokens=drawn)
+    return Sampling(usage, None, "image")
+
+
+def _either(told: Mapping[str, Any], counts: Counts, name: str, older: str) -> int | None:
+    found = counts.get(told, name)
+    return found if found is not None else counts.get(told, older)
+
+
+def _disjoint(whole: int, inside: Mapping[str, Any], counts: Counts) -> Usage:
+    """The input, taken apart; what cannot be inside it is read dear."""
+    cached = counts.whole(inside, "cached_tokens")
+    heard = counts.whole(inside, "audio_tokens")
+    written = counts.whole(inside, "cache_write_tokens")
+    lifetimes = mapping(inside.get("cache_write_tokens_details"))
+    short = counts.whole(lifetimes, "ttl_30m_tokens")
+    long = counts.whole(lifetimes, "ttl_12h_tokens")
+    if short + long <= written:
+        short = written - long
+    else:
+        counts.odd = counts.odd or inside.get("cache_write_tokens") is not None
+        written = short + long
+    if cached > whole or written + heard > whole:
+        # Impossible: the larger number of tokens counts, and nothing of it was cheap.
+        counts.odd = True
+        whole = max(whole, cached, written + heard)
+        cached = 0
+    rest = whole - written - heard
+    if cached > rest:
+        # Sound that was cached is told twice: it costs as sound. Anything else is impossible.
+        if cached > rest + heard:
+            counts.odd = True
+            cached = 0
+        else:
+            cached = rest
+    return Usage(
+        input_tokens=rest - cached,
+        cache_read_tokens=cached,
+        cache_write_30m_tokens=short,
+        cache_write_12h_tokens=long,
+        audio_input_tokens=heard,
+    )

@@ -1,0 +1,159 @@
+"""What all meters share: telling a stream from JSON, taking events apart, keeping the reading.
+
+Whether an answer is a stream or JSON is decided by its first byte that is no white space; the
+content type and the request may lie.
+"""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from abg.call import Call
+from abg.dialects.relay import Strainer
+from abg.dialects.sse import LONGEST, EventReader
+from abg.usage import Reading
+
+__all__ = ["LINE_TOO_LONG", "AnswerMeter"]
+
+LINE_TOO_LONG = "line_too_long"
+_BOM = b"\xef\xbb\xbf"
+
+
+class AnswerMeter:
+    """Base of the meters; a dialect says what an event and what a whole body means.
+
+    Args:
+        strainer: stands between the vendor and the client of a stream, if anything has to.
+    """
+
+    def __init__(self, call: Call, strainer: Strainer | None = None) -> None:
+        self.call = call
+        self.final = False
+        self.streaming: bool | None = None
+        self.output_bytes = 0
+        self.last = b""
+        """The piece of a stream that was fed last."""
+        self._strainer = strainer
+        self._events = EventReader()
+        self._body: list[bytes] = []
+        self._size = 0
+        self._too_large = False
+        self._ended = False
+        self._cached: Reading | None = None
+
+    # -- what a dialect says -------------------------------------------------------------------
+
+    def look(self, event: bytes) -> None:
+        """An event of a stream (some have no fields at all)."""
+        raise NotImplementedError
+
+    def answer(self, body: bytes) -> None:
+        """A JSON answer, all of it or what came of it."""
+        raise NotImplementedError
+
+    def finish(self, complete: bool) -> None:
+        """The stream is over."""
+
+    def read(self) -> Reading:
+        """The reading, ``output_bytes`` and the marks of this class left out."""
+        raise NotImplementedError
+
+    # -- the meter -----------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> bytes:
+        """See ``Meter.feed``."""
+        if self.streaming:
+            for event in self._events.feed(data):
+                if event:
+                    self.look(event)
+            self.last = data
+            return data if self._strainer is None else self._strainer.feed(data)
+        if self.streaming is None:
+            return self._begin(data)
+        self._collect(data)
+        return data
+
+    def end(self, complete: bool) -> bytes:
+        """See ``Meter.end``."""
+        if self._ended:
+            return b""
+        self._ended = True
+        if self.streaming is None:
+            # Nothing but white space, or half a byte order mark.
+            head = b"".join(self._body)
+            self._body = []
+            return head if self._strainer is not None else b""
+        self._cached = None
+        if not self.streaming:
+            body = b"".join(self._body)
+            self._body = []
+            self.answer(body)
+            return b""
+        for event in self._events.end():
+            self.look(event)
+        self.finish(complete)
+        return b"" if self._strainer is None else self._strainer.end()
+
+    @property
+    def reading(self) -> Reading:
+        """See ``Meter.reading``."""
+        found = self._cached
+        if found is None:
+            found = self.read()
+            if self._too_large or self._events.too_long:
+                found = evolve(found, marks=(*found.marks, LINE_TOO_LONG))
+        elif found.output_bytes == self.output_bytes:
+            return found
+        self._cached = found = evolve(found, output_bytes=self.output_bytes)
+        return found
+
+    @property
+    def whole(self) -> bool:
+        """See ``Meter.whole``."""
+        if not self.streaming:
+            return False
+        return self._events.between if self._strainer is None else self._strainer.between
+
+    def changed(self) -> None:
+        """The reading has to be made anew."""
+        self._cached = None
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _begin(self, data: bytes) -> bytes:
+        self._body.append(data)
+        head = b"".join(self._body)
+        significant = head[len(_BOM) :] if head.startswith(_BOM) else head
+        first = significant.lstrip(b" \t\r\n")[:1]
+        if not first or (len(head) < len(_BOM) and _BOM.startswith(head)):
+            self._body = [head]
+            return b"" if self._strainer is not None else data
+        self._body = []
+        self.streaming = first not in (b"{", b"[")
+        if not self.streaming:
+            self._collect(significant)
+            return data if self._strainer is None else head
+        for event in self._events.feed(head):
+            if event:
+                self.look(event)
+        self.last = data
+        return data if self._strainer is None else self._strainer.feed(head)
+
+    def _collect(self, data: bytes) -> None:
+        if self._too_large:
+            self._keep_ends(data)
+            return
+        self._body.append(data)
+        self._size += len(data)
+        if self._size > LONGEST:
+            self._too_large = True
+            self._cached = None
+            whole = b"".join(self._body)
+            self._body = [whole[:_END], b"", whole[-_END:]]
+
+    def _keep_ends(self, data: bytes) -> None:
+        """Of a body that is too large: its beginning and its end, where usage stands."""
+        self._body[2] = (self._body[2] + data)[-_END:]
+
+
+_END = 64 << 10

@@ -1,0 +1,163 @@
+"""The meter of the Anthropic Messages API: a message as JSON, or as its events.
+
+Order of events: ``message_start``; blocks of ``content_block_start``, ``…_delta``, ``…_stop``;
+``message_delta`` (one or more, cumulative); ``message_stop``. ``ping`` and unknown events mean
+nothing; an ``error`` event can end a stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abg.call import Call
+from abg.dialects.answer import AnswerMeter
+from abg.dialects.anthropic_usage import AnthropicUsage
+from abg.dialects.counts import mapping, text
+from abg.dialects.readjson import Reader, last_object
+from abg.dialects.relay import Strainer
+from abg.dialects.sse import fields_of
+from abg.usage import Reading, Sampling
+
+__all__ = ["AnthropicMeter"]
+
+
+class _Message(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    usage: Any = None
+    content: Any = None
+    stop_reason: Any = None
+    type: Any = None
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    message: _Message | None = None
+    usage: Any = None
+    delta: Any = None
+    index: Any = None
+    content_block: Any = None
+
+
+_EVENT = Reader(_Event)
+_MESSAGE = Reader(_Message)
+
+
+class AnthropicMeter(AnswerMeter):
+    """Meters one message."""
+
+    def __init__(self, call: Call, strainer: Strainer | None = None) -> None:
+        super().__init__(call, strainer)
+        self.usage = AnthropicUsage(call.body_bytes)
+        self.model: str | None = None
+        self.id: str | None = None
+        self.begun = False
+        """``message_start`` was seen."""
+        self.open_block: int | None = None
+        """The block that has begun and not ended."""
+        self.stop_reason: str | None = None
+        self.stopped = False
+        """``message_stop`` was seen."""
+        self.failed = False
+        self._content = False
+
+    def look(self, event: bytes) -> None:
+        if b"message_" in event or b"content_block_st" in event or b'"error"' in event:
+            self._read_event(event)
+        else:
+            self.output_bytes += delta_bytes(event)
+
+    def answer(self, body: bytes) -> None:
+        message = _MESSAGE(body)
+        if message is None:
+            message = _Message(usage=last_object(body, "usage") if self._too_large else None)
+        self._take(message)
+        self.failed = message.type == "error"
+        self._content = bool(message.content)
+        if self._content and message.usage is None:
+            self.output_bytes = len(body)
+        self.stop_reason = text(message.stop_reason)
+        self.usage.whole(mapping(message.usage))
+        self.final = self.usage.told_output
+
+    def finish(self, complete: bool) -> None:
+        # The end of the sampling was told, with its counts: only a farewell is missing.
+        self.final = self.final or (self.stop_reason is not None and self.usage.told_output)
+
+    def read(self) -> Reading:
+        marks: list[str] = []
+        samplings: tuple[Sampling, ...] = ()
+        billed, searches = True, 0
+        if self.usage:
+            refused = self.stop_reason == "refusal" and not self._content
+            samplings, billed, searches = self.usage.samplings(refused=refused, marks=marks)
+        return Reading(
+            samplings=samplings,
+            model=self.model,
+            final=self.final,
+            tier=self.usage.word("service_tier"),
+            speed=self.usage.word("speed"),
+            geo=self.usage.word("inference_geo"),
+            web_searches=searches,
+            reasoning_tokens=self.usage.thinking_tokens,
+            billed=billed or not self.final,
+            response_id=self.id,
+            failed=self.failed,
+            marks=tuple(marks),
+        )
+
+    def _read_event(self, event: bytes) -> None:
+        name, data = fields_of(event)
+        told = _EVENT(data)
+        if told is None:
+            return
+        kind = told.type if isinstance(told.type, str) else name.decode("ascii", "replace")
+        if kind == "content_block_delta":
+            self.output_bytes += delta_bytes(event)
+            return
+        self.changed()
+        if kind == "message_start":
+            message = told.message or _Message()
+            self.begun = True
+            self._take(message)
+            self._content = self._content or bool(message.content)
+            self.stop_reason = text(message.stop_reason)
+            self.usage.begin(mapping(message.usage))
+        elif kind == "content_block_start":
+            self._content = True
+            self.open_block = told.index if isinstance(told.index, int) else 0
+            self.output_bytes += _block_bytes(told.content_block)
+        elif kind == "content_block_stop":
+            self.open_block = None
+        elif kind == "message_delta":
+            self.usage.update(mapping(told.usage))
+            self.stop_reason = text(mapping(told.delta).get("stop_reason")) or self.stop_reason
+        elif kind == "message_stop":
+            self.stopped = True
+            self.final = self.usage.told_output
+        elif kind == "error":
+            self.failed = True
+
+    def _take(self, message: _Message) -> None:
+        self.model = text(message.model) or self.model
+        self.id = text(message.id) or self.id
+
+
+def delta_bytes(event: bytes) -> int:
+    """Bytes of generated text in a ``content_block_delta``; roughly, and the same for the same."""
+    # The last one: the event's own type ends like the delta's.
+    at = event.rfind(b'_delta","')
+    if at < 0:
+        at = event.rfind(b'_delta", "')
+    if at < 0 or event.startswith(b"signature", at + 9):
+        return 0
+    begin = event.find(b'":', at + 9)
+    return max(0, event.rfind(b'"') - begin - 3) if begin > 0 else 0
+
+
+def _block_bytes(block: object) -> int:
+    """Bytes of a block that comes whole with its start (results of the vendor's own tools)."""
+    told = mapping(block)
+    return sum(len(told[name]) for name in ("text", "thinking") if isinstance(told.get(name), str))

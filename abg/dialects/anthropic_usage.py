@@ -1,0 +1,182 @@
+"""Anthropic's usage object as disjoint counts, sampling by sampling.
+
+Sources: SDK 2.13.0 (``types/beta/beta_usage.py`` and its iterations), the vendor's release notes on
+refusals (2026), what Claude Code 2.1.331 does with the same numbers. The rules stand in
+``docs/money.md``; the ones that are easy to get wrong:
+
+- Counts in a stream are cumulative: output replaces, input and cache counts replace only when they
+  are not zero.
+- ``iterations`` price the call entry by entry, each at its own model; the top level is used only
+  where no entry is a pass of the call itself. Advisor and compaction come besides.
+- A refusal before any output is not billed, nor is a hop that declined before any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from abg.dialects.counts import CLAMPED, Counts, mapping, text
+from abg.usage import Sampling, Usage
+
+__all__ = ["UNKNOWN_ITERATION", "AnthropicUsage", "tokens_of"]
+
+UNKNOWN_ITERATION = "unknown_iteration"
+_BESIDES = ("advisor_message", "compaction")
+_REPLACE_WHEN_SAID = (
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "input_tokens",
+)
+_WORDS = ("service_tier", "speed", "inference_geo")
+BYTES_PER_TOKEN = 3
+"""Of text, where a count that must be there is none; dear."""
+
+
+class AnthropicUsage:
+    """The usage of one answer, merged from all places where it is told."""
+
+    __slots__ = ("_body_bytes", "_told", "told_output")
+
+    def __init__(self, body_bytes: int) -> None:
+        self._told: dict[str, Any] = {}
+        self._body_bytes = body_bytes
+        self.told_output = False
+        """A count of the whole output was told."""
+
+    def begin(self, usage: Mapping[str, Any]) -> None:
+        """The usage of ``message_start``: of its first token."""
+        self._told = dict(usage)
+
+    def whole(self, usage: Mapping[str, Any]) -> None:
+        """The usage of a whole message."""
+        self._told = dict(usage)
+        self.told_output = Counts().get(usage, "output_tokens") is not None
+
+    def update(self, usage: Mapping[str, Any]) -> None:
+        """The usage of a ``message_delta``: what it says replaces what was said."""
+        told = self._told
+        for name in _REPLACE_WHEN_SAID:
+            if usage.get(name):
+                told[name] = usage[name]
+        for name in ("cache_creation", "server_tool_use", "iterations", *_WORDS):
+            if usage.get(name):
+                told[name] = usage[name]
+        if usage.get("output_tokens_details"):
+            told["output_tokens_details"] = usage["output_tokens_details"]
+        if usage.get("output_tokens") is not None:
+            told["output_tokens"] = usage["output_tokens"]
+            self.told_output = Counts().get(usage, "output_tokens") is not None
+
+    def __bool__(self) -> bool:
+        return bool(self._told)
+
+    @property
+    def output_tokens(self) -> int:
+        return Counts().whole(self._told, "output_tokens")
+
+    @property
+    def thinking_tokens(self) -> int:
+        return Counts().whole(mapping(self._told.get("output_tokens_details")), "thinking_tokens")
+
+    def word(self, name: str) -> str | None:
+        """``service_tier``, ``speed`` or ``inference_geo``, as told."""
+        return text(self._told.get(name))
+
+    def samplings(
+        self, *, refused: bool, marks: list[str]
+    ) -> tuple[tuple[Sampling, ...], bool, int]:
+        """Samplings, whether anything of them is billed, and the searches.
+
+        Args:
+            refused: the model refused before it said anything.
+            marks: takes what was not as it should be.
+        """
+        counts = Counts()
+        told = self._told
+        searches = counts.whole(mapping(told.get("server_tool_use")), "web_search_requests")
+        passes, besides = self._iterations(counts, marks)
+        if not passes:
+            passes = [Sampling(tokens_of(told, counts, self._body_bytes))]
+        billed = [p for p in passes if not (refused and p.usage.output_tokens <= 1)]
+        billed = [p for at, p in enumerate(billed) if not _declined(p, billed[at + 1 :])]
+        if counts.odd:
+            marks.append(CLAMPED)
+        if billed or besides or searches:
+            return (*billed, *besides), True, searches
+        return tuple(passes), False, 0
+
+    def _iterations(
+        self, counts: Counts, marks: list[str]
+    ) -> tuple[list[Sampling], list[Sampling]]:
+        """The passes of the call itself, and what was sampled besides."""
+        entries = self._told.get("iterations")
+        passes: list[Sampling] = []
+        besides: list[Sampling] = []
+        if not isinstance(entries, list):
+            counts.odd = counts.odd or entries is not None
+            return passes, besides
+        unread = False
+        for entry in entries:
+            if not isinstance(entry, dict):
+                unread = True
+                continue
+            kind = text(entry.get("type")) or "message"
+            sampling = Sampling(tokens_of(entry, counts, 0), text(entry.get("model")), kind)
+            if kind in ("message", "fallback_message"):
+                passes.append(sampling)
+            else:
+                besides.append(sampling)
+                if kind not in _BESIDES and UNKNOWN_ITERATION not in marks:
+                    marks.append(UNKNOWN_ITERATION)
+        if unread:
+            # Who knows what the lost entry said: the top level may say more than those left.
+            counts.odd = True
+            whole = tokens_of(self._told, counts, self._body_bytes)
+            if _size(whole) > sum(_size(p.usage) for p in passes):
+                passes = [Sampling(whole)]
+        return passes, besides
+
+
+def tokens_of(told: Mapping[str, Any], counts: Counts, body_bytes: int) -> Usage:
+    """One usage object as disjoint counts; they are disjoint on the wire already.
+
+    Args:
+        body_bytes: stands in for an input count that is missing or none.
+    """
+    fresh = counts.get(told, "input_tokens")
+    read = counts.whole(told, "cache_read_input_tokens")
+    written = counts.whole(told, "cache_creation_input_tokens")
+    lifetimes = mapping(told.get("cache_creation"))
+    short = counts.whole(lifetimes, "ephemeral_5m_input_tokens")
+    long = counts.whole(lifetimes, "ephemeral_1h_input_tokens")
+    if short + long <= written:
+        short = written - long
+    elif told.get("cache_creation_input_tokens") is not None:
+        # More than the total: the larger reading counts.
+        counts.odd = True
+    if fresh is None:
+        fresh = 0
+        if not (read or written or short or long) and body_bytes:
+            fresh = -(-body_bytes // BYTES_PER_TOKEN)
+            counts.odd = True
+    return Usage(
+        input_tokens=fresh,
+        cache_read_tokens=read,
+        cache_write_5m_tokens=short,
+        cache_write_1h_tokens=long,
+        output_tokens=counts.whole(told, "output_tokens"),
+    )
+
+
+def _declined(sampling: Sampling, later: Sequence[Sampling]) -> bool:
+    """A hop that declined before it said anything; another model took over."""
+    return (
+        sampling.kind == "message"
+        and sampling.usage.output_tokens <= 1
+        and any(other.kind == "fallback_message" for other in later)
+    )
+
+
+def _size(usage: Usage) -> int:
+    return usage.total_input_tokens + usage.output_tokens

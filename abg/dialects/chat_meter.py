@@ -1,0 +1,196 @@
+"""The meter of Chat Completions and of the older completions: JSON, or chunks as events.
+
+In a stream the usage comes in a last chunk with empty ``choices``, and only if it was asked for.
+Where abg asked for the client, that chunk is taken out again and every other byte stays.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from abg.call import Call
+from abg.dialects.answer import AnswerMeter
+from abg.dialects.counts import CLAMPED, Counts, mapping, text
+from abg.dialects.openai_usage import OpenAIUsage, tokens_of
+from abg.dialects.readjson import Reader, last_object
+from abg.dialects.relay import Strainer
+from abg.dialects.sse import fields_of
+from abg.usage import Reading, Sampling
+
+__all__ = ["ChatMeter", "EmbeddingsMeter", "without_usage"]
+
+
+class _Chunk(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    usage: Any = None
+    choices: Any = None
+    error: Any = None
+    created: Any = None
+    object: Any = None
+
+
+class _Whole(msgspec.Struct):
+    """A JSON answer; its choices may be long and say nothing of money."""
+
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+_CHUNK = Reader(_Chunk)
+_WHOLE = Reader(_Whole)
+_PARTS = (
+    (b'content":"', b'"},"'),
+    (b'"arguments":"', b'"}}]'),
+    (b'"text":"', b'","'),
+)
+"""What generated text stands between in a chunk."""
+_NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
+_SHORT = 32
+"""Anything shorter may be the end mark."""
+
+
+class ChatMeter(AnswerMeter):
+    """Meters one completion."""
+
+    with_output = True
+
+    def __init__(self, call: Call, strainer: Strainer | None = None) -> None:
+        super().__init__(call, strainer)
+        self.model: str | None = None
+        self.id: str | None = None
+        self.created: object = None
+        self.kind: str | None = None
+        """What the chunks call themselves (``chat.completion.chunk``)."""
+        self.failed = False
+        self.done = False
+        """The end mark was seen."""
+        self._tier: str | None = None
+        self._used: OpenAIUsage | None = None
+        self._odd = False
+        self._opened = False
+
+    def look(self, event: bytes) -> None:
+        usual = self._opened and len(event) > _SHORT
+        if usual and not (_may_have_usage(event) or b'"error"' in event):
+            self.output_bytes += delta_bytes(event)
+        else:
+            self._read_event(event)
+
+    def answer(self, body: bytes) -> None:
+        told = _WHOLE(body)
+        if told is None:
+            told = _Whole(usage=last_object(body, "usage") if self._too_large else None)
+        self._take(told)
+        self.failed = bool(told.error)
+        self._use(told.usage)
+        self.final = self._complete
+        if not self.final and not self.failed:
+            self.output_bytes = len(body) if self.with_output else 0
+
+    def read(self) -> Reading:
+        used = self._used
+        return Reading(
+            samplings=() if used is None else (Sampling(used.usage),),
+            model=self.model,
+            final=self.final,
+            tier=self._tier,
+            reasoning_tokens=0 if used is None else used.reasoning_tokens,
+            response_id=self.id,
+            failed=self.failed,
+            marks=(CLAMPED,) if self._odd else (),
+        )
+
+    def _read_event(self, event: bytes) -> None:
+        data = fields_of(event)[1]
+        if data.strip() == b"[DONE]":
+            self.done = True
+            self._close()
+            return
+        self.output_bytes += delta_bytes(event)
+        chunk = _CHUNK(data) if data else None
+        if chunk is None:
+            return
+        self._opened = True
+        self.changed()
+        self._take(chunk)
+        self.created = chunk.created
+        self.kind = text(chunk.object)
+        self.failed = self.failed or bool(chunk.error)
+        self._use(chunk.usage)
+        if chunk.choices == [] and chunk.usage is not None:
+            self._close()
+
+    def _close(self) -> None:
+        """No later chunk changes the usage that was told."""
+        if self._complete and not self.final:
+            self.changed()
+            self.final = True
+
+    def finish(self, complete: bool) -> None:
+        if complete:
+            self._close()
+
+    @property
+    def _complete(self) -> bool:
+        return self._used is not None and self._used.complete
+
+    def _take(self, answer: _Chunk | _Whole) -> None:
+        self.model = text(answer.model) or self.model
+        self.id = text(answer.id) or self.id
+        self._tier = text(answer.service_tier) or self._tier
+
+    def _use(self, usage: object) -> None:
+        if usage is None:
+            return
+        counts = Counts()
+        used = tokens_of(mapping(usage), counts, self.call.body_bytes, with_output=self.with_output)
+        self._odd = counts.odd or used is None
+        if used is not None:
+            # Some servers tell the usage so far in every chunk: the last one counts.
+            self._used = used
+
+
+class EmbeddingsMeter(ChatMeter):
+    """Meters vectors: they have input alone."""
+
+    with_output = False
+
+
+def without_usage(event: bytes) -> bytes:
+    """An event, in raw bytes, as it would have come had nobody asked for usage.
+
+    The chunk that only brings the usage is gone, and so is the ``"usage":null`` of all others.
+    """
+    if b'"usage"' not in event:
+        return event
+    if _may_have_usage(event):
+        data = fields_of(event.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))[1]
+        chunk = _CHUNK(data)
+        if chunk is not None and chunk.choices == [] and isinstance(chunk.usage, dict):
+            return b""
+    # No text inside can hold these bytes: its quotes would be escaped.
+    return _NO_USAGE.sub(b"", event, 1)
+
+
+def _may_have_usage(event: bytes) -> bool:
+    """Where it was asked for, every chunk has the word, but only the last one a value."""
+    return event.count(b'"usage"') != event.count(b'"usage":null')
+
+
+def delta_bytes(event: bytes) -> int:
+    """Bytes of generated text in a chunk; roughly, and the same for the same."""
+    for begin, end in _PARTS:
+        at = event.find(begin)
+        if at >= 0:
+            at += len(begin)
+            stop = event.find(end, at)
+            return max(0, (stop if stop >= 0 else event.rfind(b'"')) - at)
+    return 0

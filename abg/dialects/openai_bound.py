@@ -1,0 +1,273 @@
+"""What OpenAI's requests say of the most they can cost (``enforcement: strict``).
+
+Whatever lets the vendor sample more than once, or read what the body does not hold, is named here;
+a part that this version does not know is blamed rather than trusted. Sources: SDK 3.57.0
+(``types/responses/response_create_params.py``, ``types/chat/completion_create_params.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from abg.bound import BoundFacts, Pass
+from abg.dialects.anthropic_bound import UNREAD
+from abg.dialects.content import dicts, first_opaque
+from abg.dialects.counts import Counts, text
+from abg.dialects.readjson import read
+
+__all__ = [
+    "chat_facts",
+    "completion_facts",
+    "embedding_facts",
+    "responses_facts",
+    "search_facts",
+    "unmeterable",
+]
+
+_UNREAD = BoundFacts("openai", "", unbounded=UNREAD)
+_BOTH = frozenset(
+    (
+        "metadata",
+        "model",
+        "parallel_tool_calls",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+    )
+)
+_RESPONSES = _BOTH | {
+    "background",
+    "client_metadata",
+    "context_management",
+    "conversation",
+    "include",
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "max_tool_calls",
+    "previous_response_id",
+    "prompt",
+    "prompt_cache_options",
+    "reasoning",
+    "text",
+    "truncation",
+}
+_CHAT = _BOTH | {
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "messages",
+    "modalities",
+    "n",
+    "prediction",
+    "presence_penalty",
+    "prompt_cache_options",
+    "reasoning_effort",
+    "response_format",
+    "seed",
+    "stop",
+    "web_search_options",
+}
+_COMPLETION = _BOTH | {
+    "best_of",
+    "echo",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "max_tokens",
+    "n",
+    "presence_penalty",
+    "prompt",
+    "seed",
+    "stop",
+    "suffix",
+}
+_CLIENT_TOOLS = frozenset(
+    (
+        "apply_patch",
+        "computer",
+        "computer_use_preview",
+        "custom",
+        "function",
+        "local_shell",
+        "namespace",
+        "tool_search",
+    )
+)
+_OPAQUE = frozenset(
+    (
+        "audio",
+        "computer_screenshot",
+        "file",
+        "image_generation_call",
+        "image_url",
+        "input_audio",
+        "input_file",
+        "input_image",
+        "item_reference",
+    )
+)
+_STORED = ("previous_response_id", "conversation", "prompt")
+
+
+def responses_facts(body: bytes) -> BoundFacts:
+    """The facts of ``POST /v1/responses``."""
+    told = read(body)
+    if not isinstance(told, dict):
+        return _UNREAD
+    counts = Counts()
+    most = counts.get(told, "max_tool_calls")
+    passes: list[Pass] = []
+    searches: int | None = 0
+    unbounded = _strange(told, _RESPONSES)
+    for tool in _tools(told):
+        kind = text(tool.get("type")) or "function"
+        if kind in _CLIENT_TOOLS or (kind == "shell" and _runs_here(tool)):
+            continue
+        if kind.startswith("web_search"):
+            passes.append(Pass(f"tool {kind}", times=most))
+            searches = most
+        else:
+            unbounded = f"tool {kind} (it runs at the vendor, or has fees of its own)"
+    if told.get("context_management"):
+        passes.append(Pass("context_management (compaction)", output="model"))
+    if any(item.get("type") == "compaction_trigger" for item in dicts(told.get("input"))):
+        passes.append(Pass("compaction_trigger", output="model"))
+    stored = next((name for name in _STORED if told.get(name)), None)
+    return _facts(
+        told,
+        body,
+        counts,
+        unbounded,
+        opaque=stored or first_opaque((told.get("input"),), _OPAQUE),
+        max_output_tokens=counts.get(told, "max_output_tokens"),
+        passes=tuple(passes),
+        web_searches=searches,
+    )
+
+
+def chat_facts(body: bytes) -> BoundFacts:
+    """The facts of ``POST /v1/chat/completions``."""
+    told = read(body)
+    if not isinstance(told, dict):
+        return _UNREAD
+    counts = Counts()
+    model = text(told.get("model")) or ""
+    searching = told.get("web_search_options") is not None or "search" in model
+    modalities = told.get("modalities")
+    limits = [counts.get(told, name) for name in ("max_completion_tokens", "max_tokens")]
+    stated = [limit for limit in limits if limit is not None]
+    unbounded = _strange(told, _CHAT)
+    for tool in dicts(told.get("tools")):
+        kind = text(tool.get("type")) or "function"
+        if kind not in ("function", "custom"):
+            unbounded = f"tool {kind} (abg does not know what it can cost)"
+    return _facts(
+        told,
+        body,
+        counts,
+        unbounded,
+        opaque=first_opaque((told.get("messages"),), _OPAQUE),
+        # Where both are said, nobody documents which one holds.
+        max_output_tokens=max(stated) if stated else None,
+        choices=max(1, counts.whole(told, "n")),
+        passes=(Pass("web_search_options"),) if searching else (),
+        web_searches=1 if searching else 0,
+        audio=(isinstance(modalities, list) and "audio" in modalities) or "audio" in model,
+    )
+
+
+def completion_facts(body: bytes) -> BoundFacts:
+    """The facts of ``POST /v1/completions``."""
+    told = read(body)
+    if not isinstance(told, dict):
+        return _UNREAD
+    counts = Counts()
+    prompts = told.get("prompt")
+    many = 1
+    if isinstance(prompts, list) and not all(isinstance(p, int) for p in prompts):
+        many = len(prompts)
+    each = max(1, counts.whole(told, "n"), counts.whole(told, "best_of"))
+    return _facts(
+        told,
+        body,
+        counts,
+        _strange(told, _COMPLETION),
+        max_output_tokens=counts.get(told, "max_tokens"),
+        choices=each * max(1, many),
+    )
+
+
+def embedding_facts(body: bytes) -> BoundFacts:
+    """The facts of ``POST /v1/embeddings``."""
+    told = read(body)
+    if not isinstance(told, dict):
+        return _UNREAD
+    return _facts(told, body, Counts(), None, max_output_tokens=0)
+
+
+def search_facts(body: bytes) -> BoundFacts:
+    """The facts of Codex's ``POST …/alpha/search``: one search, and no tokens that are told."""
+    told = read(body)
+    model = text(told.get("model")) if isinstance(told, dict) else None
+    return BoundFacts("openai", model or "", max_output_tokens=0, web_searches=1)
+
+
+def unmeterable(vendor: str, endpoint: str) -> BoundFacts:
+    """Of a call whose answer says nothing of its cost."""
+    return BoundFacts(vendor, "", unbounded=f"the endpoint {endpoint} (it answers without usage)")
+
+
+def _facts(
+    told: Mapping[str, Any], body: bytes, counts: Counts, unbounded: str | None, **facts: Any
+) -> BoundFacts:
+    tier = text(told.get("service_tier"))
+    return BoundFacts(
+        vendor="openai",
+        model=text(told.get("model")) or "",
+        text_bytes=len(body),
+        # `auto` is what the project's settings say.
+        tier=None if tier == "auto" else tier,
+        unbounded="a number in the request that is none" if counts.odd else unbounded,
+        **facts,
+    )
+
+
+def _strange(told: Mapping[str, Any], known: frozenset[str]) -> str | None:
+    """A part of the request that this version does not know."""
+    for name, value in told.items():
+        if name not in known and value is not None:
+            return f"{name} (abg does not know what it can cost)"
+    return None
+
+
+def _tools(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tools at the top, and those that Codex puts into an input item."""
+    found = dicts(told.get("tools"))
+    for item in dicts(told.get("input")):
+        if item.get("type") == "additional_tools":
+            found += dicts(item.get("tools"))
+    return found
+
+
+def _runs_here(tool: Mapping[str, Any]) -> bool:
+    """A shell in the client's own environment, not in a container of the vendor."""
+    place = tool.get("environment")
+    return place is None or (isinstance(place, dict) and place.get("type") == "local")

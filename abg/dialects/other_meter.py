@@ -1,0 +1,225 @@
+"""Meters of answers that do not tell their cost, or only later.
+
+A batch is answered with an id; its usage comes with its results (Anthropic: one JSON object a
+line, each with a message) or with the batch itself once it has ended (OpenAI).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abg.call import Call
+from abg.dialects.answer import AnswerMeter
+from abg.dialects.anthropic_usage import AnthropicUsage
+from abg.dialects.counts import CLAMPED, Counts, mapping, text
+from abg.dialects.openai_usage import tokens_of
+from abg.dialects.readjson import Reader
+from abg.dialects.sse import LONGEST
+from abg.usage import Reading, Sampling
+
+__all__ = ["BatchMeter", "BatchResultsMeter", "SearchMeter", "SilentMeter"]
+
+BYTES_PER_TOKEN = 3
+SEARCH_ASSUMED = "search_assumed"
+
+
+class _Answer(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    error: Any = None
+    usage: Any = None
+    status: Any = None
+
+
+class _Message(msgspec.Struct):
+    model: Any = None
+    usage: Any = None
+    content: Any = None
+    stop_reason: Any = None
+
+
+class _Result(msgspec.Struct):
+    type: Any = None
+    message: _Message | None = None
+
+
+class _Line(msgspec.Struct):
+    id: Any = None
+    custom_id: Any = None
+    result: _Result | None = None
+
+
+_ANSWER = Reader(_Answer)
+_LINE = Reader(_Line)
+
+
+class SilentMeter(AnswerMeter):
+    """Reads who answered, and under which id; never the usage."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self.told = _Answer()
+        self._begun = b""
+
+    def look(self, event: bytes) -> None:
+        self.output_bytes += len(event)
+
+    def answer(self, body: bytes) -> None:
+        self._begun = body
+        self.told = _ANSWER(body) or _Answer()
+
+    def read(self) -> Reading:
+        return Reading(
+            model=text(self.told.model),
+            response_id=text(self.told.id),
+            failed=bool(self.told.error),
+        )
+
+
+class SearchMeter(SilentMeter):
+    """Codex's ``alpha/search``: one search, whatever it answers but an error."""
+
+    def answer(self, body: bytes) -> None:
+        super().answer(body)
+        # Cut or not: a search that began to answer was made.
+        self.final = body.startswith(b"{") and b'"error"' not in body[:256]
+
+    def read(self) -> Reading:
+        return Reading(
+            final=self.final,
+            web_searches=1 if self.final else 0,
+            failed=bool(self.told.error),
+            marks=(SEARCH_ASSUMED,) if self.final else (),
+        )
+
+
+class BatchMeter(SilentMeter):
+    """A batch of OpenAI, which says its usage once it has ended."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._samplings: tuple[Sampling, ...] = ()
+        self._reasoning = 0
+        self._odd = False
+
+    def answer(self, body: bytes) -> None:
+        super().answer(body)
+        counts = Counts()
+        used = tokens_of(mapping(self.told.usage), counts, 0)
+        running = self.told.status not in ("completed", "failed", "expired", "cancelled")
+        if used is not None and not running:
+            self._samplings = (Sampling(used.usage),)
+            self._reasoning = used.reasoning_tokens
+            self._odd = counts.odd
+            self.final = used.complete
+
+    def read(self) -> Reading:
+        return Reading(
+            self._samplings,
+            text(self.told.model),
+            self.final,
+            "batch",
+            reasoning_tokens=self._reasoning,
+            response_id=text(self.told.id),
+            failed=bool(self.told.error),
+            marks=(CLAMPED,) if self._odd else (),
+        )
+
+
+class BatchResultsMeter(AnswerMeter):
+    """What comes from Anthropic's batch endpoints: a batch, or its results line by line."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self.id: str | None = None
+        self.model: str | None = None
+        self.searches = 0
+        self._samplings: list[Sampling] = []
+        self._tier: str | None = None
+        self._geo: str | None = None
+        self._speed: str | None = None
+        self._marks: dict[str, None] = {}
+        self._line = bytearray()
+        self._skipping = False
+        self._results = 0
+
+    def feed(self, data: bytes) -> bytes:
+        if self.streaming is None:
+            self.streaming = False
+        at = data.rfind(b"\n")
+        if at < 0:
+            self._keep(data)
+            return data
+        lines = data[:at].split(b"\n")
+        self._keep(lines[0])
+        self._take(bytes(self._line))
+        self._line.clear()
+        self._skipping = False
+        for line in lines[1:]:
+            self._take(line)
+        self._keep(data[at + 1 :])
+        return data
+
+    def end(self, complete: bool) -> bytes:
+        self._take(bytes(self._line))
+        self._line.clear()
+        self.changed()
+        if self._results:
+            self.final = complete and not self._too_large
+        elif self.call.max_output_tokens is not None:
+            # The batch was taken: all that its requests allow may be generated.
+            self.output_bytes = self.call.max_output_tokens * BYTES_PER_TOKEN
+        return b""
+
+    def read(self) -> Reading:
+        return Reading(
+            tuple(self._samplings),
+            self.model,
+            self.final,
+            self._tier or "batch",
+            self._speed,
+            self._geo,
+            self.searches,
+            response_id=self.id,
+            marks=tuple(self._marks),
+        )
+
+    def _keep(self, data: bytes) -> None:
+        if self._skipping:
+            return
+        self._line += data
+        if len(self._line) > LONGEST:
+            self._line.clear()
+            self._skipping = True
+            self._too_large = True
+
+    def _take(self, line: bytes) -> None:
+        told = _LINE(line) if line.strip() else None
+        if told is None:
+            return
+        if told.result is None:
+            self.id = self.id or text(told.id)
+            return
+        self._results += 1
+        message = told.result.message
+        if message is None:
+            return
+        model = text(message.model)
+        self.model = self.model or model
+        usage = AnthropicUsage(0)
+        usage.whole(mapping(message.usage))
+        refused = message.stop_reason == "refusal" and not message.content
+        marks: list[str] = []
+        samplings, billed, searches = usage.samplings(refused=refused, marks=marks)
+        self._marks.update(dict.fromkeys(marks))
+        if not billed:
+            return
+        for sampling in samplings:
+            own = sampling.model or model
+            self._samplings.append(Sampling(sampling.usage, own, sampling.kind))
+        self.searches += searches
+        self._tier = self._tier or usage.word("service_tier")
+        self._geo = self._geo or usage.word("inference_geo")
+        self._speed = self._speed or usage.word("speed")
