@@ -403,7 +403,7 @@ def test_an_answer_that_is_not_billed(price: Run) -> None:
         ("[5]", "a usage is a JSON object"),
         ("{}", "there is no usage in it"),
         ('{"usage": 5}', "there is no usage in it"),
-        ('{"input_tokens": 5}', "of which model"),
+        ('{"input_tokens": 5, "output_tokens": 1}', "of which model"),
         ("data: {}", "there is no final usage in it"),
     ],
 )
