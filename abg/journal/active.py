@@ -191,7 +191,8 @@ def unseen_lines(files: Files, fd: int, path: Path) -> list[bytes]:
     lines = [text for texts, _ in blocks_of(files, fd) for text in texts]
     for place in range(len(lines) - 1, -1, -1):
         if digest(lines[place]) in copied:
-            return [line + b"\n" for line in lines[place + 1 :] if line.strip()]
+            rest = lines[place + 1 :]
+            return [line + b"\n" for line in rest if not isinstance(decode(line), Damage)]
     return []
 
 

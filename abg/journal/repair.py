@@ -24,6 +24,9 @@ from abg.money import EXACT, ZERO
 
 __all__ = ["Repaired", "repair"]
 
+BLOCK = 1 << 20
+"""Bytes written at once."""
+
 
 @define
 class Repaired:
@@ -46,13 +49,13 @@ def repair(path: Path, files: Files | None = None) -> Repaired:
         OSError: the file cannot be read, or the copy cannot be written.
     """
     files = files or Files()
-    work = _Repair(Repaired(_free_name(path)))
+    work = _Repair(Repaired(_free_name(path)), _bridges(files, path))
     fd = files.create(work.done.copy)
     try:
         block = bytearray()
         for line in work.lines(files, path):
             block += line
-            if len(block) > 1 << 20:
+            if len(block) > BLOCK:
                 _write(files, fd, block)
         _write(files, fd, block)
         files.sync(fd)
@@ -62,12 +65,13 @@ def repair(path: Path, files: Files | None = None) -> Repaired:
 
 
 class _Repair:
-    def __init__(self, done: Repaired) -> None:
+    def __init__(self, done: Repaired, bridges: frozenset[str]) -> None:
         self.done = done
+        self._bridges = bridges
         self._running = RunningTotals()
         self._tail: str | None = None
-        self._lost = False
-        """Something was left out or missing since the last gap was filled."""
+        self._sound: set[str] | None = None
+        """Sessions whose totals have been seen since lines were lost; None: none were."""
 
     def lines(self, files: Files, path: Path) -> Iterator[bytes]:
         """The lines of the copy."""
@@ -79,7 +83,7 @@ class _Repair:
                 reason = decode(line.text)
                 assert isinstance(reason, Damage)
                 self.done.left_out.append(reason.at(path.name, line.number, line.offset))
-                self._lost = True
+                self._sound = set()
                 if self._tail is None:
                     self._tail = prev_of(line.text) or ""
             for text, record in parts:
@@ -88,16 +92,19 @@ class _Repair:
     def _line(self, text: bytes, record: Entry | Event) -> Iterator[bytes]:
         prev = prev_of(text)
         before = self._tail
-        if prev is not None and before is not None and prev != before:
-            self._lost = True
+        broken = prev is not None and before is not None and prev != before
+        if broken and prev not in self._bridges:
+            self._sound = set()
         if not isinstance(record, Entry):
             self._running.step(record)
         elif prev is None or RECOVERED in (record.marks or ()):
             self._running.add(record)
         else:
             gap = self._running.step(record)
-            if gap > 0 and self._lost:
-                yield self._adjustment(record, gap)
+            if self._sound is not None and record.session_id not in self._sound:
+                self._sound.add(record.session_id)
+                if gap > 0:
+                    yield self._adjustment(record, gap)
         if prev is not None and before is not None and prev != self._tail:
             text = _linked(text, prev, self._tail or "")
             self.done.linked += 1
@@ -142,6 +149,17 @@ def _parts(text: bytes) -> Iterator[tuple[bytes, Entry | Event]]:
 def _linked(text: bytes, prev: str, tail: str) -> bytes:
     head, _, rest = text.rpartition(prev.encode() + b'"') if prev else text.rpartition(b'"')
     return head + tail.encode() + b'"' + rest
+
+
+def _bridges(files: Files, path: Path) -> frozenset[str]:
+    """Digests of lines that were lost and are there again: they need no adjustment."""
+    found: set[str] = set()
+    for line in lines_of(files, path):
+        if b'"bridges"' in line.text:
+            record = decode(line.text)
+            lost = record.data.get("bridges") if isinstance(record, Event) else None
+            found.update(map(str, lost) if isinstance(lost, list) else ())
+    return frozenset(found)
 
 
 def _free_name(path: Path) -> Path:

@@ -142,7 +142,7 @@ class Succession:
         if lost:
             # The line after them still names the last of them as the one before it.
             data["bridges"] = [digest(line[:-1]) for line in lost]
-        again = [record for line in lost if (record := _again(line)) is not None]
+        again = [record for record in map(_again, lost) if record.event != "rotate"]
         self._enter([*again, Event(self._clock(), "rotate", data)])
 
     def close(self) -> None:
@@ -199,11 +199,10 @@ class Succession:
             self._health.warn(text)
 
 
-def _again(line: bytes) -> Entry | Event | None:
-    """The record of a line that is to be written again, marked so."""
+def _again(line: bytes) -> Entry | Event:
+    """The record of a line of our own that is to be written again; a call's is marked so."""
     record = decode(line)
-    if isinstance(record, Damage):
-        return None
+    assert not isinstance(record, Damage), record
     if isinstance(record, Entry):
         return evolve(record, marks=(*(record.marks or ()), RECOVERED))
     return record

@@ -68,7 +68,6 @@ class _Check:
         self._running = RunningTotals()
         self._tail: str | None = None
         self._chained = False
-        self._bridges: set[str] = set()
         self._breaks: dict[str, Damage] = {}
         """Chain broken at a line whose ``prev`` may be that of a lost line, by that ``prev``."""
         self._gaps: list[tuple[str, Decimal, Damage]] = []
@@ -134,8 +133,6 @@ class _Check:
             self._headless = self._place(line, "the lines before it are missing")
         elif not first and prev != tail:
             reason = "prev names another line: lines before it were changed, added or removed"
-            if prev in self._bridges:
-                return
             self._breaks[prev or line.digest] = self._place(line, reason)
 
     def _rotation(self, event: Event) -> None:
@@ -144,7 +141,6 @@ class _Check:
         bridges = event.data.get("bridges")
         if isinstance(bridges, list):
             for lost in bridges:
-                self._bridges.add(str(lost))
                 self._breaks.pop(str(lost), None)
 
     def _explain(self, record: Entry) -> None:

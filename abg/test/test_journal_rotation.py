@@ -368,6 +368,25 @@ def test_a_gzip_file_that_breaks_off_is_read_as_far_as_it_goes(tmp_path: Path) -
     assert 100 < len(found) < 5000
 
 
+def test_a_gzip_file_that_is_damaged_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    write(path, at(20))
+    (tmp_path / "ledger.jsonl.2.gz").write_bytes(b"no gzip at all")
+    whole = bytearray(gzip.compress(b"".join(encode(at(5, f"n{n}")) for n in range(5000))))
+    whole[len(whole) // 2 :] = bytes(len(whole) // 2)
+    (tmp_path / "ledger.jsonl.1.gz").write_bytes(whole)
+    found = list(read_ledger(path))
+    damaged = [record for record in found if isinstance(record, Damage)]
+    assert {damage.file for damage in damaged} == {"ledger.jsonl.1.gz", "ledger.jsonl.2.gz"}
+    assert len(found) > 100
+
+
+def test_a_number_that_is_none_is_no_number(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    write(path, at(20), Event(START, "rotate", {"file": "two"}), at(21))
+    assert [file.number for file in ledger_files(Files(), path)] == [0]
+
+
 def test_a_file_that_begins_with_damage_is_ordered_by_its_age(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     write(path, at(20))

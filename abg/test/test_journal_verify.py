@@ -257,6 +257,40 @@ def test_events_and_other_programs_lines_stay(desk: Desk) -> None:
     assert done.kept == 12
 
 
+def test_lines_that_were_written_again_need_no_adjustment(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.open()
+    desk.settle("1", "s")
+    desk.settle("2", "s")
+    desk.journal.tick()
+    beside = desk.path.with_name("new")
+    beside.write_bytes(desk.path.read_bytes())
+    desk.settle("4", "s")  # while an editor is open
+    with desk.path.open("ab") as file:
+        file.write(b"nonsense\n")
+    beside.replace(desk.path)
+    desk.journal.tick()
+    desk.settle("8", "s")
+    desk.journal.close()
+    done = repaired(desk)
+    assert (done.adjustments, done.left_out) == (0, [])
+    assert verify(done.copy).spent == 15
+
+
+def test_a_gap_with_nothing_lost_before_it_is_left_alone(desk: Desk) -> None:
+    desk.open()
+    again = evolve(desk.entry("0.5", "odd"), session_total_usd=Decimal(99))
+    desk.journal.append(again)
+    desk.journal.close()
+    assert [number for number, _ in found(desk)] == [11]
+    assert repair(desk.path).adjustments == 0
+
+
+def test_large_copies_are_written_in_blocks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("abg.journal.repair.BLOCK", 1000)
+    assert repaired(desk).copy.read_bytes() == desk.path.read_bytes()
+
+
 def test_prev_is_read_from_the_end_of_a_line() -> None:
     assert prev_of(b'{"reason":"\\"prev\\":\\"abc\\"}"}') is None
     assert prev_of(b'{"x":1,"prev":"0a"}\r') == "0a"
