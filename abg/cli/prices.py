@@ -78,7 +78,7 @@ def moment(text: str) -> datetime:
 
 def price_file() -> Path:
     """Where ``abg prices update`` keeps what it took over."""
-    return places().config / "prices.json"
+    return places().price_file
 
 
 def table_in_use(config: str | None) -> PriceTable:
