@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import time
+import subprocess
+import sys
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from importlib.resources import files
@@ -42,12 +43,20 @@ def test_the_table_is_there_once() -> None:
 
 
 def test_it_loads_in_less_than_thirty_milliseconds() -> None:
-    def seconds() -> float:
-        start = time.perf_counter()
-        PriceTable.parse(DATA)
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(5)) < 0.030
+    # In a process of its own: coverage and other tests' threads are not what is measured.
+    program = (
+        "import time\nfrom importlib.resources import files\n"
+        "from abg.pricing import PriceTable\n"
+        "data, spent = files('abg').joinpath('prices.json').read_bytes(), []\n"
+        "for _ in range(7):\n"
+        "    start = time.process_time()\n    PriceTable.parse(data)\n"
+        "    spent.append(time.process_time() - start)\n"
+        "print(min(spent))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert float(done.stdout) < 0.030
 
 
 def test_every_block_names_its_vendor_its_source_and_its_date() -> None:
