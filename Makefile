@@ -2,7 +2,7 @@
 PYTHON ?= .venv/bin/python
 # Tests that start other programs add nothing to the branches of the pure core.
 SLOW = test_real_claude test_real_codex test_real_terminals test_cap_over_sockets test_sdks \
-	test_testing test_architecture
+	test_testing test_architecture test_work
 
 .PHONY: help venv clients test trial cover lint format types check bench ci
 

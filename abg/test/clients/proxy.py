@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -31,11 +31,19 @@ class ProxyProcess:
     Args:
         folder: where its configuration, ledger and state lie.
         vendor_url: the fake vendor.
+        program: what Python runs as ``abg``.
         settings: keys of the configuration.
     """
 
-    def __init__(self, folder: Path, vendor_url: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        vendor_url: str,
+        program: Sequence[str] = ("-m", "abg"),
+        **settings: Any,
+    ) -> None:
         self.folder = folder
+        self._program = program
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.ledger_file = folder / "ledger.jsonl"
@@ -107,7 +115,7 @@ class ProxyProcess:
         self._listening.clear()
         self._up = False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "abg", "proxy", "--config", str(self.config_file)],
+            [sys.executable, *self._program, "proxy", "--config", str(self.config_file)],
             env=self._environment(),
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
