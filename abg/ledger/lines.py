@@ -193,14 +193,19 @@ def _event_line(event: Event, prev: str | None) -> bytes:
     return _write(fields)
 
 
-def _time(ts: datetime) -> tuple[str, int]:
+def _time(ts: datetime) -> tuple[datetime, int]:
+    """The second, which msgspec writes as ``…:01Z``, and the milliseconds in it."""
     if ts.tzinfo is not timezone.utc:
         ts = ts.astimezone(timezone.utc)
-    return ts.isoformat()[:19] + "Z", ts.microsecond // 1000
+    microsecond = ts.microsecond
+    return (ts.replace(microsecond=0) if microsecond else ts), microsecond // 1000
 
 
 def _amount(amount: Decimal) -> msgspec.Raw:
-    return msgspec.Raw(show_exactly(amount).encode())
+    text = str(amount)
+    if text[-1] == "0" or "E" in text or text[0] == "-":
+        text = show_exactly(amount)  # rarely needed, and twice as slow
+    return msgspec.Raw(text.encode())
 
 
 def _plain(value: Any) -> Any:
