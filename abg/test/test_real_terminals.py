@@ -82,7 +82,7 @@ def codex_terminal(binary: Path, folder: Path, url: str) -> Terminal:
     login = {"auth_mode": "apikey", "OPENAI_API_KEY": "sk-fake"}
     (place / "auth.json").write_text(json.dumps(login))
     (place / "config.toml").write_text(f'[projects."{work}"]\ntrust_level = "trusted"\n')
-    command = [str(binary), "-c", f"openai_base_url={url}/v1"]
+    command = [str(binary), "-c", f"openai_base_url={url}/v1", "-c", "analytics.enabled=false"]
     command.append("--dangerously-bypass-approvals-and-sandbox")
     return Terminal(command, environment, work)
 

@@ -113,5 +113,7 @@ def run_codex(home: Path, base_url: str, prompt: str, *arguments: str, folder: P
     binary = programs.codex()
     assert binary is not None
     command = [str(binary), "exec", "-c", f"openai_base_url={base_url}", "--skip-git-repo-check"]
+    # With telemetry on, it tries for five seconds at its end to be rid of it.
+    command += ["-c", "analytics.enabled=false"]
     command += ["--dangerously-bypass-approvals-and-sandbox", *arguments, prompt]
     return run(command, codex_environment(home), folder)
