@@ -1,22 +1,29 @@
 """Compressed bodies, read beside the stream: gzip, deflate, br, zstd, and stacks of them.
 
-The stream itself is forwarded as it came; what is read here only feeds meters, so that a wrong or
-endless one can at most leave a call unmetered.
+The stream itself is forwarded as it came; what is read here only feeds readers and meters. A body
+that unpacks to too much (a bomb) is given up before it fills the memory, whatever its coding.
+Sources: RFC 9110, 8.4 (codings, ``x-gzip``, stacks in order of application), RFC 1952 (members),
+RFC 8878 (zstd frames and blocks).
 """
 
 from __future__ import annotations
 
 import zlib
-from importlib import import_module
 from typing import Any, Protocol
 
 from abg.errors import UnreadableBody
 
-__all__ = ["LONGEST", "Decoder", "decoder_for"]
+__all__ = ["AT_ONCE", "LONGEST", "Decoder", "decoder_for"]
 
-LONGEST = 512 * 1024 * 1024
-"""Bytes that one body may unpack to: a bomb is not read to its end."""
+LONGEST = 512 << 20
+"""Bytes that one body may unpack to."""
+AT_ONCE = 128 << 20
+"""Bytes that one piece of it may unpack to: what stands in memory at a time."""
 _MOST_CODINGS = 3
+_WINDOW = 128 << 20
+"""The largest zstd window that is served."""
+_SLICE = 512
+"""Bytes given to zstd at a time: it has no limit of output, and four bytes can mean 128 kB."""
 
 
 class Decoder(Protocol):
@@ -37,6 +44,16 @@ class Decoder(Protocol):
         """
 
 
+class _Stage(Protocol):
+    """One coding."""
+
+    def feed(self, data: bytes, most: int) -> bytes:
+        """What these bytes unpack to; more than ``most`` may be given up by an exception."""
+
+    def check_end(self) -> None:
+        """The body is over."""
+
+
 def decoder_for(encoding: bytes | None) -> Decoder | None:
     """The decoder for a ``Content-Encoding``; None for none (``identity``).
 
@@ -48,42 +65,14 @@ def decoder_for(encoding: bytes | None) -> Decoder | None:
     if len(names) > _MOST_CODINGS:
         raise UnreadableBody("too many content codings")
     stages = [_stage(name) for name in reversed(names)]
-    return _Bounded(stages) if stages else None
+    return _Stages(stages) if stages else None
 
 
-class _Bounded:
-    """Stages in order of decoding, and a bound on what they give."""
-
-    def __init__(self, stages: list[Decoder]) -> None:
-        self._stages = stages
-        self._size = 0
-
-    def feed(self, data: bytes) -> bytes:
-        for stage in self._stages:
-            if not data:
-                return b""
-            data = stage.feed(data)
-        return self._counted(data)
-
-    def end(self) -> bytes:
-        data = b""
-        for stage in self._stages:
-            fed = stage.feed(data) if data else b""
-            data = fed + stage.end()
-        return self._counted(data)
-
-    def _counted(self, data: bytes) -> bytes:
-        self._size += len(data)
-        if self._size > LONGEST:
-            raise UnreadableBody("it unpacks to too much")
-        return data
-
-
-def _stage(name: bytes) -> Decoder:
+def _stage(name: bytes) -> _Stage:
     if name in (b"gzip", b"x-gzip"):
         return _Zlib(zlib.MAX_WBITS | 16)
     if name == b"deflate":
-        return _Zlib(0)
+        return _Deflate()
     if name == b"br":
         return _Brotli()
     if name == b"zstd":
@@ -91,63 +80,113 @@ def _stage(name: bytes) -> Decoder:
     raise UnreadableBody("unknown content coding")
 
 
+class _Stages:
+    """The codings in order of decoding, and a bound on what each of them gives."""
+
+    def __init__(self, stages: list[_Stage]) -> None:
+        self._stages = stages
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes:
+        for stage in self._stages:
+            if not data:
+                return b""
+            data = stage.feed(data, AT_ONCE)
+            if len(data) > AT_ONCE:
+                raise _too_much()
+        self._size += len(data)
+        if self._size > LONGEST:
+            raise _too_much()
+        return data
+
+    def end(self) -> bytes:
+        for stage in self._stages:
+            stage.check_end()
+        return b""
+
+
 class _Zlib:
-    """gzip, also of several members; deflate with or without zlib's header."""
+    """gzip of one or several members, or zlib's format, or deflate's own."""
 
     def __init__(self, bits: int) -> None:
         self._bits = bits
-        self._object: Any = zlib.decompressobj(bits) if bits else None
-        self._began = False
+        self._members = bits > zlib.MAX_WBITS
+        self._object: Any = None
+        self._over = False
 
-    def feed(self, data: bytes) -> bytes:
-        if self._object is None:
-            # RFC 9110 says zlib's format; some servers send the bare one.
-            wrapped = data[0] & 0x0F == 8 and data[0] >> 4 <= 7
-            self._bits = zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS
-            self._object = zlib.decompressobj(self._bits)
-        self._began = True
-        found = []
-        size = 0
-        try:
-            while data:
-                found.append(self._object.decompress(data, LONGEST))
-                size += len(found[-1])
-                if self._object.unconsumed_tail or size > LONGEST:
-                    raise UnreadableBody("it unpacks to too much")
-                data = self._object.unused_data
-                if data:
-                    if not data.strip(b"\0"):
-                        break
-                    self._object = zlib.decompressobj(self._bits)
-        except zlib.error:
-            raise UnreadableBody("damaged") from None
-        return b"".join(found)
+    def feed(self, data: bytes, most: int) -> bytes:
+        out: list[bytes] = []
+        while data and not self._over:
+            if self._object is None:
+                if self._members and not data.strip(b"\0"):
+                    # Padding behind the last member.
+                    break
+                self._object = zlib.decompressobj(self._bits)
+            try:
+                piece = self._object.decompress(data, most + 1)
+            except zlib.error:
+                raise UnreadableBody("damaged") from None
+            out.append(piece)
+            most -= len(piece)
+            if most < 0:
+                raise _too_much()
+            data = self._object.unused_data
+            if self._object.eof:
+                self._object = None
+                self._over = not self._members
+        return b"".join(out)
 
-    def end(self) -> bytes:
-        if self._began and not self._object.eof:
+    def check_end(self) -> None:
+        if self._object is not None:
             raise UnreadableBody("cut")
-        return b""
+
+
+class _Deflate:
+    """RFC 9110 means zlib's format; some servers send deflate's own without a header."""
+
+    def __init__(self) -> None:
+        self._inner: _Zlib | None = None
+        self._head = b""
+
+    def feed(self, data: bytes, most: int) -> bytes:
+        if self._inner is None:
+            data = self._head + data
+            if len(data) < 2:
+                self._head = data
+                return b""
+            # The header's two bytes are a multiple of 31, and name deflate.
+            wrapped = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+            self._inner = _Zlib(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+        return self._inner.feed(data, most)
+
+    def check_end(self) -> None:
+        if self._inner is not None:
+            self._inner.check_end()
+        elif self._head:
+            raise UnreadableBody("cut")
 
 
 class _Brotli:
     def __init__(self) -> None:
-        brotli: Any = import_module("brotli")
+        import brotli
+
         self._error: type[Exception] = brotli.error
         self._object: Any = brotli.Decompressor()
-        self._began = False
+        self._begun = False
 
-    def feed(self, data: bytes) -> bytes:
-        self._began = True
+    def feed(self, data: bytes, most: int) -> bytes:
+        self._begun = True
         try:
-            found: bytes = self._object.process(data)
+            piece: bytes = self._object.process(data, output_buffer_limit=most + 1)
         except self._error:
             raise UnreadableBody("damaged") from None
-        return found
+        if len(piece) > most or not self._object.can_accept_more_data():
+            raise _too_much()
+        return piece
 
-    def end(self) -> bytes:
-        if self._began and not self._object.is_finished():
+    def check_end(self) -> None:
+        if self._begun and not self._object.is_finished():
             raise UnreadableBody("cut")
-        return b""
 
 
 class _Zstd:
@@ -157,25 +196,33 @@ class _Zstd:
         import zstandard
 
         self._error: type[Exception] = zstandard.ZstdError
-        self._new: Any = zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj
-        self._object: Any = self._new()
-        self._open = False
+        self._new: Any = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj
+        self._object: Any = None
 
-    def feed(self, data: bytes) -> bytes:
-        found = []
-        try:
-            while data:
-                self._open = True
-                found.append(self._object.decompress(data))
-                data = self._object.unused_data
-                if self._object.eof:
-                    self._open = False
+    def feed(self, data: bytes, most: int) -> bytes:
+        out: list[bytes] = []
+        for at in range(0, len(data), _SLICE):
+            piece = data[at : at + _SLICE]
+            while piece:
+                if self._object is None:
                     self._object = self._new()
-        except self._error:
-            raise UnreadableBody("damaged") from None
-        return b"".join(found)
+                try:
+                    out.append(self._object.decompress(piece))
+                except self._error:
+                    raise UnreadableBody("damaged") from None
+                most -= len(out[-1])
+                if most < 0:
+                    raise _too_much()
+                piece = b""
+                if self._object.eof:
+                    piece = self._object.unused_data
+                    self._object = None
+        return b"".join(out)
 
-    def end(self) -> bytes:
-        if self._open:
+    def check_end(self) -> None:
+        if self._object is not None:
             raise UnreadableBody("cut")
-        return b""
+
+
+def _too_much() -> UnreadableBody:
+    return UnreadableBody("it unpacks to too much")

@@ -42,6 +42,8 @@ class _Event(msgspec.Struct):
 
 
 _EVENT = Reader(_Event)
+# As the API spells what it sends most: it needs no closer look.
+_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta"'
 _MESSAGE = Reader(_Message)
 
 
@@ -64,10 +66,10 @@ class AnthropicMeter(AnswerMeter):
         self._content = False
 
     def look(self, event: bytes) -> None:
-        if b"message_" in event or b"content_block_st" in event or b'"error"' in event:
-            self._read_event(event)
-        else:
+        if event.startswith(_DELTA) or not _may_matter(event):
             self.output_bytes += delta_bytes(event)
+        else:
+            self._read_event(event)
 
     def answer(self, body: bytes) -> None:
         message = _MESSAGE(body)
@@ -145,6 +147,15 @@ class AnthropicMeter(AnswerMeter):
         self.id = text(message.id) or self.id
 
 
+def _may_matter(event: bytes) -> bool:
+    """Whether an event can be anything but a piece of text, however it is spelt."""
+    return (
+        event.find(b"message_") >= 0
+        or event.find(b"content_block_st") >= 0
+        or event.find(b'"error"') >= 0
+    )
+
+
 def delta_bytes(event: bytes) -> int:
     """Bytes of generated text in a ``content_block_delta``; roughly, and the same for the same."""
     # The last one: the event's own type ends like the delta's.
@@ -153,8 +164,9 @@ def delta_bytes(event: bytes) -> int:
         at = event.rfind(b'_delta", "')
     if at < 0 or event.startswith(b"signature", at + 9):
         return 0
-    begin = event.find(b'":', at + 9)
-    return max(0, event.rfind(b'"') - begin - 3) if begin > 0 else 0
+    begin = event.find(b'":', at + 9) + 3
+    end = event.rfind(b'"')
+    return end - begin if end > begin > 2 else 0
 
 
 def _block_bytes(block: object) -> int:

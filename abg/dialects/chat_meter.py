@@ -13,14 +13,14 @@ import msgspec
 
 from abg.call import Call
 from abg.dialects.answer import AnswerMeter
-from abg.dialects.counts import CLAMPED, Counts, mapping, text
+from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
 from abg.dialects.openai_usage import OpenAIUsage, tokens_of
 from abg.dialects.readjson import Reader, last_object
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
 from abg.usage import Reading, Sampling
 
-__all__ = ["ChatMeter", "EmbeddingsMeter", "without_usage"]
+__all__ = ["ChatMeter", "EmbeddingsMeter", "WithoutUsage"]
 
 
 class _Chunk(msgspec.Struct):
@@ -53,8 +53,6 @@ _PARTS = (
 )
 """What generated text stands between in a chunk."""
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
-_SHORT = 32
-"""Anything shorter may be the end mark."""
 
 
 class ChatMeter(AnswerMeter):
@@ -78,8 +76,8 @@ class ChatMeter(AnswerMeter):
         self._opened = False
 
     def look(self, event: bytes) -> None:
-        usual = self._opened and len(event) > _SHORT
-        if usual and not (_may_have_usage(event) or b'"error"' in event):
+        usual = self._opened and event.find(b"[DONE]", 0, 40) < 0
+        if usual and event.find(b'"error"') < 0 and not _may_have_usage(event):
             self.output_bytes += delta_bytes(event)
         else:
             self._read_event(event)
@@ -97,15 +95,19 @@ class ChatMeter(AnswerMeter):
 
     def read(self) -> Reading:
         used = self._used
+        marks = (CLAMPED,) if self._odd else ()
+        # The search models of this API search in every call; no count of it comes.
+        searched = self.final and _searches(self.model or self.call.model)
         return Reading(
             samplings=() if used is None else (Sampling(used.usage),),
             model=self.model,
             final=self.final,
             tier=self._tier,
+            web_searches=1 if searched else 0,
             reasoning_tokens=0 if used is None else used.reasoning_tokens,
             response_id=self.id,
             failed=self.failed,
-            marks=(CLAMPED,) if self._odd else (),
+            marks=(*marks, SEARCH_ASSUMED) if searched else marks,
         )
 
     def _read_event(self, event: bytes) -> None:
@@ -164,25 +166,46 @@ class EmbeddingsMeter(ChatMeter):
     with_output = False
 
 
-def without_usage(event: bytes) -> bytes:
-    """An event, in raw bytes, as it would have come had nobody asked for usage.
+class WithoutUsage:
+    """A stream as it would have come had nobody asked for usage.
 
     The chunk that only brings the usage is gone, and so is the ``"usage":null`` of all others.
     """
-    if b'"usage"' not in event:
-        return event
-    if _may_have_usage(event):
-        data = fields_of(event.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))[1]
-        chunk = _CHUNK(data)
-        if chunk is not None and chunk.choices == [] and isinstance(chunk.usage, dict):
-            return b""
-    # No text inside can hold these bytes: its quotes would be escaped.
-    return _NO_USAGE.sub(b"", event, 1)
+
+    def event(self, event: bytes) -> bytes:
+        """See ``Change.event``."""
+        if b'"usage"' not in event:
+            return event
+        if _may_have_usage(event):
+            data = fields_of(event.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))[1]
+            chunk = _CHUNK(data)
+            if chunk is not None and chunk.choices == [] and isinstance(chunk.usage, dict):
+                return b""
+        # No text inside can hold these bytes: its quotes would be escaped.
+        return _NO_USAGE.sub(b"", event)
+
+    def events(self, data: bytes) -> bytes | None:
+        """See ``Change.events``."""
+        told = data.count(b'"usage"')
+        if not told:
+            return data
+        usual = data.replace(b',"usage":null', b"")
+        return usual if len(data) - len(usual) == told * len(b',"usage":null') else None
+
+
+def _searches(model: str) -> bool:
+    return "-search-preview" in model or "-search-api" in model
 
 
 def _may_have_usage(event: bytes) -> bool:
     """Where it was asked for, every chunk has the word, but only the last one a value."""
-    return event.count(b'"usage"') != event.count(b'"usage":null')
+    at = event.find(b'"usage"')
+    while at >= 0:
+        at += 7
+        if not event.startswith(b":null", at):
+            return True
+        at = event.find(b'"usage"', at)
+    return False
 
 
 def delta_bytes(event: bytes) -> int:
@@ -192,5 +215,7 @@ def delta_bytes(event: bytes) -> int:
         if at >= 0:
             at += len(begin)
             stop = event.find(end, at)
-            return max(0, (stop if stop >= 0 else event.rfind(b'"')) - at)
+            if stop < 0:
+                stop = event.rfind(b'"')
+            return stop - at if stop > at else 0
     return 0

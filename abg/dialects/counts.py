@@ -10,9 +10,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CLAMPED", "MOST", "Counts", "mapping", "text"]
+__all__ = ["CLAMPED", "MOST", "SEARCH_ASSUMED", "Counts", "mapping", "text"]
 
 CLAMPED = "clamped"
+SEARCH_ASSUMED = "search_assumed"
+"""One search is charged because such a call makes one; its answer does not count them."""
 MOST = 10**9
 """No call reads or writes as many tokens."""
 _NOTHING: Mapping[str, Any] = {}

@@ -11,7 +11,7 @@ import msgspec
 from abg.bound import BoundFacts
 from abg.call import Call
 from abg.dialects import openai_bound
-from abg.dialects.chat_meter import ChatMeter, EmbeddingsMeter, without_usage
+from abg.dialects.chat_meter import ChatMeter, EmbeddingsMeter, WithoutUsage
 from abg.dialects.counts import Counts, mapping, text
 from abg.dialects.edits import said, with_member
 from abg.dialects.fingerprints import digest_of_last
@@ -212,7 +212,7 @@ class Chat(OpenAI):
 
     def meter(self, call: Call, *, whole_events: bool = False) -> Meter:
         if not call.include_usage:
-            return ChatMeter(call, Strainer(without_usage))
+            return ChatMeter(call, Strainer(WithoutUsage()))
         return ChatMeter(call, Strainer() if whole_events else None)
 
     def ask_for_usage(self, body: bytes) -> bytes:

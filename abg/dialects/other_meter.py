@@ -13,7 +13,7 @@ import msgspec
 from abg.call import Call
 from abg.dialects.answer import AnswerMeter
 from abg.dialects.anthropic_usage import AnthropicUsage
-from abg.dialects.counts import CLAMPED, Counts, mapping, text
+from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
 from abg.dialects.openai_usage import tokens_of
 from abg.dialects.readjson import Reader
 from abg.dialects.sse import LONGEST
@@ -22,7 +22,6 @@ from abg.usage import Reading, Sampling
 __all__ = ["BatchMeter", "BatchResultsMeter", "SearchMeter", "SilentMeter"]
 
 BYTES_PER_TOKEN = 3
-SEARCH_ASSUMED = "search_assumed"
 
 
 class _Answer(msgspec.Struct):

@@ -7,32 +7,39 @@ must be able to be ended between two events.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import Protocol
 
-from abg.dialects.sse import LONGEST
+from abg.dialects.sse import LONGEST, are_whole
 
-__all__ = ["Strainer"]
+__all__ = ["Change", "Strainer"]
 
 _LINE_END = rb"(?:\r\n|\n|\r(?!\n))"
 _BLANK_LINE = re.compile(_LINE_END + _LINE_END)
 
 
+class Change(Protocol):
+    """What is done to the events of a stream, in raw bytes."""
+
+    def event(self, event: bytes) -> bytes:
+        """What the client gets of one event, its blank line included if it has come."""
+
+    def events(self, data: bytes) -> bytes | None:
+        """What the client gets of a piece of whole events; None: look at them one by one."""
+
+
 class Strainer:
-    """Withholds an unfinished event, and lets each through as ``change`` makes it.
+    """Withholds an unfinished event, and lets each through as ``change`` makes it."""
 
-    Args:
-        change: told the raw bytes of an event (with its blank line, if it has come), gives what
-            the client gets of it; None: each event passes as it is.
-    """
+    __slots__ = ("_change", "_looked", "_passing", "_tail", "empty")
 
-    __slots__ = ("_change", "_looked", "_passing", "_tail")
-
-    def __init__(self, change: Callable[[bytes], bytes] | None = None) -> None:
+    def __init__(self, change: Change | None = None) -> None:
         self._change = change
         self._tail = bytearray()
         self._looked = 0
         self._passing = False
         """The event is too long to be withheld: it passes as it comes."""
+        self.empty = True
+        """Nothing is withheld, and what was relayed ends with an event."""
 
     @property
     def between(self) -> bool:
@@ -41,18 +48,20 @@ class Strainer:
 
     def feed(self, data: bytes) -> bytes:
         """What can be relayed now."""
-        if (
-            not self._tail
-            and not self._passing
-            and data.endswith(b"\n\n")
-            and b"\r" not in data
-            and (self._change is None or data.find(b"\n\n") == len(data) - 2)
-        ):
-            return data if self._change is None else self._change(data)
+        if self.empty and are_whole(data):
+            changed = self.feed_whole(data)
+            if changed is not None:
+                return changed
         self._tail += data
         # A CR at the end may be half of a line end.
         whole = len(self._tail) - self._tail.endswith(b"\r")
-        return self._relay(whole, ended=False)
+        out = self._relay(whole, ended=False)
+        self.empty = not self._tail and not self._passing
+        return out
+
+    def feed_whole(self, data: bytes) -> bytes | None:
+        """The same for whole events after whole events; None where each has to be looked at."""
+        return data if self._change is None else self._change.events(data)
 
     def end(self) -> bytes:
         """What was withheld, the last event perhaps without its blank line."""
@@ -60,7 +69,7 @@ class Strainer:
         rest = bytes(self._tail)
         self._tail.clear()
         if rest and not self._passing and self._change is not None:
-            rest = self._change(rest)
+            rest = self._change.event(rest)
         return out + rest
 
     def _relay(self, whole: int, *, ended: bool) -> bytes:
@@ -74,7 +83,7 @@ class Strainer:
             event = bytes(tail[done : blank.end()])
             done = blank.end()
             if self._change is not None and not self._passing:
-                event = self._change(event)
+                event = self._change.event(event)
             out.append(event)
             self._passing = False
         del tail[:done]

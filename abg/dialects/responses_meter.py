@@ -56,6 +56,16 @@ class _Event(msgspec.Struct):
 _EVENT = Reader(_Event)
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 _RESPONSE = Reader(_Response)
+# As the API spells what it sends most: it needs no closer look.
+_DELTAS = tuple(
+    f'event: response.{kind}.delta\ndata: {{"type":"response.{kind}.delta"'.encode()
+    for kind in (
+        "output_text",
+        "function_call_arguments",
+        "custom_tool_call_input",
+        "reasoning_summary_text",
+    )
+)
 _NO_RESPONSE = _Response()
 
 
@@ -80,10 +90,10 @@ class ResponsesMeter(AnswerMeter):
         self._odd = False
 
     def look(self, event: bytes) -> None:
-        if b'"response"' in event or b"output_item.done" in event or b'"error"' in event:
-            self._read_event(event)
-        else:
+        if event.startswith(_DELTAS) or not _may_matter(event):
             self.output_bytes += delta_bytes(event)
+        else:
+            self._read_event(event)
 
     def answer(self, body: bytes) -> None:
         response = _RESPONSE(body)
@@ -177,6 +187,15 @@ class ResponsesMeter(AnswerMeter):
             self._fees = True
 
 
+def _may_matter(event: bytes) -> bool:
+    """Whether an event can be anything but a piece of text, however it is spelt."""
+    return (
+        event.find(b'"response"') >= 0
+        or event.find(b"output_item.done") >= 0
+        or event.find(b'"error"') >= 0
+    )
+
+
 def delta_bytes(event: bytes) -> int:
     """Bytes of generated text in a ``….delta`` event; roughly, and the same for the same."""
     at = event.find(b'"delta":"')
@@ -186,7 +205,9 @@ def delta_bytes(event: bytes) -> int:
             return 0
     begin = at + 9
     end = event.find(b'","', begin)
-    return max(0, (end if end >= 0 else event.rfind(b'"')) - begin)
+    if end < begin:
+        end = event.rfind(b'"')
+    return end - begin if end > begin else 0
 
 
 def _index(index: object) -> int:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["LONGEST", "EventReader", "fields_of"]
+__all__ = ["LONGEST", "EventReader", "are_whole", "fields_of"]
 
 LONGEST = (16 << 20) + (64 << 10)
 """Bytes of an event: a line of 16 MB, and something beside it."""
@@ -29,9 +29,20 @@ class EventReader:
     empty lines at their beginning, which mean nothing.
     """
 
-    __slots__ = ("_after_cr", "_begun", "_newline", "_pieces", "_size", "_skipping", "too_long")
+    __slots__ = (
+        "_after_cr",
+        "_begun",
+        "_newline",
+        "_pieces",
+        "_size",
+        "_skipping",
+        "between",
+        "too_long",
+    )
 
     def __init__(self) -> None:
+        self.between = False
+        """All that was fed belongs to events that have ended, and it was not nothing."""
         self._begun = False
         self._after_cr = False
         self._pieces: list[bytes] = []
@@ -42,24 +53,13 @@ class EventReader:
         self.too_long = False
         """An event was left out because of its length."""
 
-    @property
-    def between(self) -> bool:
-        """All that was fed belongs to events that have ended."""
-        return self._begun and not (self._pieces or self._skipping or self._after_cr)
-
     def feed(self, data: bytes) -> Sequence[bytes]:
         """The events that end in this piece."""
-        if (
-            self._begun
-            and not self._pieces
-            and data.endswith(b"\n\n")
-            and b"\r" not in data
-            and not self._after_cr
-            and not self._skipping
-            and len(data) < LONGEST
-        ):
+        if self.between and are_whole(data):
             return data.split(b"\n\n")
-        return self._feed(data)
+        events = self._feed(data)
+        self.between = self._begun and not (self._pieces or self._skipping or self._after_cr)
+        return events
 
     def end(self) -> Sequence[bytes]:
         """The last event, if the stream ended without its blank line."""
@@ -137,6 +137,11 @@ class EventReader:
             self._size = 0
             self._skipping = True
             self.too_long = True
+
+
+def are_whole(data: bytes) -> bool:
+    """Whether a piece that begins with an event is whole events with LF line ends."""
+    return data.endswith(b"\n\n") and data.find(b"\r") < 0 and len(data) < LONGEST
 
 
 def fields_of(event: bytes) -> tuple[bytes, bytes]:
