@@ -13,7 +13,7 @@ book.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -27,6 +27,7 @@ from abg.ledger import Event
 from abg.loops import Loops
 from abg.money import ZERO
 from abg.overrides import Overrides
+from abg.overrun import overrun
 from abg.rules import SESSION, Check, Keys, Rules, Selection
 from abg.shapes import Shapes
 from abg.standing import budget_rows
@@ -146,6 +147,16 @@ class Book:
     def leave(self, id: str) -> bool:
         """The client of a waiting call has gone. False: no such call waits."""
         return self._queue.remove(id)
+
+    def overrun(self, running: Mapping[str, Decimal], now: datetime) -> dict[str, Finding]:
+        """The streams that have to end since they have used a budget up (``abg.overrun``).
+
+        Args:
+            running: USD that the calls which stream have come to so far, by id.
+        """
+        if not self._block:
+            return {}
+        return overrun(self._open.values(), self._judge, running, instant(now))
 
     # -- waiting -----------------------------------------------------------------------------
 

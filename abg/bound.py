@@ -15,6 +15,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from attrs import frozen
 
+from abg.config import Config
 from abg.money import ZERO
 from abg.pricing import Ceiling, Openness, PriceTable
 from abg.pricing.rates import PRECISE
@@ -87,6 +88,17 @@ class Terms:
     """A vendor's counter is an estimate: so much more is taken as possible, …"""
     counter_margin_tokens: int = 512
     """… and so many tokens more."""
+
+    @classmethod
+    def of(cls, config: Config) -> Terms:
+        """What a configuration says."""
+        return cls(
+            account_tier=config.account_tier,
+            account_geo=config.account_geo,
+            min_output_tokens=config.strict_min_output_tokens,
+            counter_margin=config.counter_margin,
+            counter_margin_tokens=config.counter_margin_tokens,
+        )
 
 
 @frozen

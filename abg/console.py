@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from abg.money import show
 
-__all__ = ["allowed", "blocked", "budgets", "failed", "listening", "warned"]
+__all__ = ["allowed", "blocked", "budgets", "failed", "listening", "unknown_model", "warned"]
 
 
 def listening(host: str, port: int) -> str:
@@ -39,6 +39,13 @@ def blocked(session: str, reason: str) -> str:
 
 def failed(session: str, model: str, reason: str) -> str:
     return f"[abg] ERROR session={printable(session)} model={printable(model) or '?'} | {reason}"
+
+
+def unknown_model(model: str, as_model: str) -> str:
+    return (
+        f"[abg] unknown model {printable(model) or '(none)'}: priced as the dearest of its family "
+        f"({as_model}); add it under prices: to price it exactly"
+    )
 
 
 def printable(text: str) -> str:

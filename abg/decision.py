@@ -11,8 +11,9 @@ from attrs import frozen
 
 from abg.call import Scope
 from abg.finding import Finding
+from abg.money import ZERO
 
-__all__ = ["Ask", "Decision", "Hold", "Settled", "Status", "Verdict"]
+__all__ = ["Ask", "Decision", "Hold", "Settled", "Status", "Verdict", "unfit"]
 
 
 class Verdict(Enum):
@@ -58,6 +59,18 @@ class Decision:
     def busy(self) -> bool:
         """Refused, or waiting, only for what others hold."""
         return bool(self.findings) and all(f.why == "held" for f in self.findings)
+
+    @property
+    def final(self) -> bool:
+        """It would be the same if the call held less."""
+        if self.verdict is not Verdict.BLOCK:
+            return self.verdict is Verdict.ALLOW
+        return any(f.why == "spent" and f.kind != "request" for f in self.findings)
+
+
+def unfit(kind: str, what: str, now: datetime) -> Decision:
+    """A call that may not pass whatever is left of the budgets."""
+    return Decision(Verdict.BLOCK, ZERO, now, (Finding(kind, kind, what),))
 
 
 @frozen

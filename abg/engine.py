@@ -206,6 +206,7 @@ class Engine:
         """Fires once no call is under way, or after ``shutdown_grace_seconds``."""
         corridor = self.corridor
         done: defer.Deferred[None] = defer.Deferred()
+        self.guard.turn_away()
         if not corridor.open:
             done.callback(None)
             return done
@@ -220,7 +221,6 @@ class Engine:
 
         timer = self.reactor.callLater(self.config.shutdown_grace_seconds, corridor.shut)
         corridor.on_idle = finish
-        self.guard.wake()
         return done
 
     def stop(self) -> None:

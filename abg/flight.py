@@ -15,6 +15,7 @@ from abg.book import Decision
 from abg.call import Call, Scope, Session
 from abg.dialects import Dialect, Meter
 from abg.money import ZERO
+from abg.usage import Sampling
 
 __all__ = ["Flight"]
 
@@ -35,6 +36,7 @@ class Flight:
         "hold",
         "id",
         "meter",
+        "on_cut",
         "on_decision",
         "on_void",
         "output_limit",
@@ -42,6 +44,7 @@ class Flight:
         "sent",
         "sent_at",
         "session",
+        "so_far",
         "status",
         "subscription",
         "waiting",
@@ -72,6 +75,10 @@ class Flight:
         self.ended = False
         self.on_decision: Callable[[Flight], None] | None = None
         self.on_void: Callable[[], None] | None = None
+        self.on_cut: Callable[[str, str], None] | None = None
+        """End the stream here: what to tell the client, and why; None: it cannot be."""
+        self.so_far: tuple[tuple[Sampling, ...], Decimal, Decimal] | None = None
+        """Of a running stream, by the samplings told: USD without output, and per token of it."""
 
     def feed(self, data: bytes) -> bytes:
         """Bytes of the answer, decoded; returns what the client gets of them."""

@@ -27,15 +27,17 @@ from abg.bound import Bound, BoundFacts, Terms, Unprovable, prove
 from abg.call import Call, Scope, Session
 from abg.config import Config
 from abg.custody import Grant
+from abg.decision import unfit
 from abg.dialects import Dialect, Meter, Refusal
 from abg.errors import LedgerUnavailable
 from abg.flight import Flight
 from abg.histories import Histories
 from abg.ledger import Entry, Event
 from abg.money import ZERO
-from abg.outcome import Outcome, adjustment, charged, entry_of, facts_of, line_of, would_block
+from abg.outcome import Outcome, adjustment, billed, entry_of, facts_of, line_of, would_block
 from abg.pricing import PriceTable
 from abg.refusals import decision_headers, refusal_text
+from abg.streams import Streams
 from abg.tally import Tally
 
 __all__ = ["Guard", "Ledger"]
@@ -91,13 +93,9 @@ class Guard:
         self._waiting: dict[str, Flight] = {}
         self._airborne: dict[str, Flight] = {}
         self._fail_closed = config.on_ledger_error == "block"
-        self._terms = Terms(
-            account_tier=config.account_tier,
-            account_geo=config.account_geo,
-            min_output_tokens=config.strict_min_output_tokens,
-            counter_margin=config.counter_margin,
-            counter_margin_tokens=config.counter_margin_tokens,
-        )
+        self._terms = Terms.of(config)
+        self._streams = Streams(book, table, self._histories)
+        self._closing = False
         self.on_waiting: Callable[[], None] = lambda: None
         """Called whenever the time of ``next_wake`` may have changed."""
 
@@ -119,8 +117,8 @@ class Guard:
 
         Args:
             bound: strict mode's proof, or what has none.
-            tentative: only pass the call if its whole bound fits; else nothing is decided yet
-                (``decision`` is None), since the vendor's counter can still narrow the bound.
+            tentative: only pass the call if its whole bound fits; where a narrower one might
+                still do, nothing is decided yet (``decision`` is None).
         """
         match = self.table.resolve(dialect.vendor, call.model)
         scope = Scope(
@@ -146,9 +144,9 @@ class Guard:
         """The book's decision, unless the call cannot even be asked for."""
         now = flight.admitted_at or self._clock()
         if unknown:
-            return _unfit("unknown_model", flight.call.model or "(none)", now)
+            return unfit("unknown_model", flight.call.model or "(none)", now)
         if isinstance(bound, Unprovable):
-            return _unfit("strict", bound.part, now)
+            return unfit("strict", bound.part, now)
         hold = floor = flight.estimate
         if bound is not None:
             flight.bound = hold = bound.full_usd
@@ -161,13 +159,11 @@ class Guard:
                 floor=floor,
                 fingerprint=flight.call.fingerprint,
                 thread=flight.session.thread or "",
-                may_wait=not tentative,
+                may_wait=not (tentative or self._closing),
             ),
             now,
         )
-        if tentative and decision.verdict is not Verdict.ALLOW:
-            return None
-        return decision
+        return None if tentative and not decision.final else decision
 
     def prove(self, facts: BoundFacts, counted: int | None = None) -> Bound | Unprovable:
         """The most that a call can cost, by what its request says and the vendor counted."""
@@ -204,6 +200,7 @@ class Guard:
                 self.book.void(flight.id, self._clock())
                 self._end(flight)
                 self.tally.count("ledger_unavailable")
+                self.wake()
                 raise
         flight.sent_at = self._monotonic()
         self._airborne[flight.id] = flight
@@ -228,12 +225,7 @@ class Guard:
         """The answer to a blocked call, in its dialect's shape."""
         decision = flight.decision
         assert decision is not None
-        text = refusal_text(
-            decision,
-            flight.scope,
-            locked=self.config.lock_budgets,
-            notional=flight.subscription,
-        )
+        text = self._words(flight, decision)
         kind = "busy" if decision.busy else "spent"
         refusal = flight.dialect.refusal(text, kind=kind, request_id=flight.id)
         word = "busy" if decision.busy else "block"
@@ -255,34 +247,20 @@ class Guard:
         self._end(flight)
         now = self._clock()
         flight.status = status or flight.status
-        reading, source = charged(flight, end, self._monotonic() - flight.sent_at)
-        cost, price, marks = ZERO, "table", reading.marks
-        if source != "none":
-            priced = self.table.cost(
-                flight.dialect.vendor,
-                reading,
-                flight.call,
-                flight.admitted_at or now,
-                subscription=flight.subscription,
-            )
-            cost, price, marks = priced.usd, priced.price, priced.marks
-            if source == "estimated" and self.config.enforcement == "strict":
-                cost = max(cost, flight.hold)
+        seconds = self._monotonic() - flight.sent_at
+        bill = billed(flight, end, seconds, self.table, strict=self.config.enforcement == "strict")
+        source, cost, failed = bill.cost_source, bill.cost_usd, flight.status >= 400
+        settled = self.book.settle(flight.id, cost, now, failed=failed)
+        if source == "measured" and not failed:
+            self._histories.learn(flight.session.id, flight.call, bill.reading, cost)
+        noteworthy = settled.warnings or would_block(flight) or end == "cut"
         keep_open = source == "estimated" and end == "complete"
-        settled = self.book.settle(flight.id, cost, now, failed=flight.status >= 400)
-        if source == "measured" and flight.status < 400:
-            self._histories.learn(flight.session.id, flight.call, reading, cost)
-        outcome = Outcome(
-            action="warn" if settled.warnings or would_block(flight) else "allow",
-            end=end,
+        outcome = evolve(
+            bill,
+            action="warn" if noteworthy else "allow",
             session_total_usd=settled.session_total,
-            reading=reading,
-            cost_usd=cost,
-            cost_source=source,
-            price=price,
-            marks=marks,
             reason=reason,
-            open=reading.response_id if keep_open else None,
+            open=bill.reading.response_id if keep_open else None,
         )
         self._record(flight, outcome, settled.warnings)
         self.ledger.release(flight.id)
@@ -304,16 +282,34 @@ class Guard:
         if not self._waiting:
             return
         for id, decision in self.book.woken(self._clock()):
-            flight = self._waiting.pop(id, None)
-            if flight is not None:
-                self._decide(flight, decision)
-                if flight.on_decision is not None:
-                    flight.on_decision(flight)
+            self._tell(id, decision)
+        self.on_waiting()
+
+    def turn_away(self) -> None:
+        """abg stops: nobody waits any longer, whoever does is refused as busy (contract 18)."""
+        self._closing = True
+        now = self._clock()
+        for id, flight in list(self._waiting.items()):
+            if self.book.leave(id) and flight.decision is not None:
+                self._tell(id, evolve(flight.decision, verdict=Verdict.BLOCK, at=now))
         self.on_waiting()
 
     def next_wake(self) -> datetime | None:
         """When ``wake`` is due at the latest; None: nobody waits for a moment."""
         return self.book.next_wake() if self._waiting else None
+
+    # -- stopping inside a stream ---------------------------------------------------------------
+
+    def cut_overruns(self) -> bool:
+        """End the streams that have used a budget up; to be asked now and then while calls with
+        ``on_cut`` run. False: no call is with a vendor any more."""
+        now = self._clock()
+        for id, finding in self._streams.overrun(self._airborne.values(), now).items():
+            flight = self._airborne.get(id)
+            if flight is not None and flight.on_cut is not None:
+                decision = Decision(Verdict.BLOCK, ZERO, now, (finding,))
+                flight.on_cut(self._words(flight, decision), finding.message())
+        return bool(self._airborne)
 
     # -- power over money at run time ----------------------------------------------------------
 
@@ -340,6 +336,18 @@ class Guard:
         return len(self._waiting)
 
     # -- inside ------------------------------------------------------------------------------
+
+    def _tell(self, id: str, decision: Decision) -> None:
+        """The fate of a waiting call is decided."""
+        flight = self._waiting.pop(id, None)
+        if flight is not None:
+            self._decide(flight, decision)
+            if flight.on_decision is not None:
+                flight.on_decision(flight)
+
+    def _words(self, flight: Flight, decision: Decision) -> str:
+        locked = self.config.lock_budgets
+        return refusal_text(decision, flight.scope, locked=locked, notional=flight.subscription)
 
     def _decide(self, flight: Flight, decision: Decision | None) -> None:
         flight.decision = decision
@@ -388,13 +396,4 @@ class Guard:
 
     def _note_model(self, match: Any, call: Call) -> None:
         if match.price == "assumed" and self.tally.note_model(call.model):
-            name = console.printable(call.model) or "(none)"
-            self._say(
-                f"[abg] unknown model {name}: priced as the dearest of its family "
-                f"({match.name}); add it under prices: to price it exactly"
-            )
-
-
-def _unfit(kind: str, what: str, now: datetime) -> Decision:
-    """A call that may not pass whatever is left of the budgets."""
-    return Decision(Verdict.BLOCK, ZERO, now, (Finding(kind, kind, what),))
+            self._say(console.unknown_model(call.model, match.name))

@@ -14,6 +14,8 @@ __all__ = ["Histories"]
 MOST = 4096
 """Sessions remembered; one that was forgotten is estimated as a new one."""
 
+UNKNOWN = History()
+
 
 class Histories:
     """One ``History`` a session, the least recently used ones forgotten."""
@@ -28,6 +30,10 @@ class Histories:
     def estimate(self, session: str, call: Call, rates: Rates) -> Decimal:
         """USD that a call of this session will probably cost, on the dear side."""
         return estimate(call, rates, self._histories.get(session))
+
+    def weight(self, session: str) -> float:
+        """Plain input tokens that a byte of this session's bodies probably comes to."""
+        return (self._histories.get(session) or UNKNOWN).weight
 
     def learn(self, session: str, call: Call, reading: Reading, cost: Decimal) -> None:
         """Remember a call whose usage was measured."""

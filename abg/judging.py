@@ -67,7 +67,7 @@ class Judge:
         found = Judgement(hold)
         for check in selection.checks:
             key = keys[check.index]
-            limit = self._limit(check, key, now)
+            limit = self.limit(check, key, now)
             if limit is None:
                 continue
             spent = check.sums.spent(key, now)
@@ -108,13 +108,13 @@ class Judge:
             ahead: USD, or requests, that those before it need in this account.
         """
         need = _add(ahead, ONE if check.requests else need)
-        limit = self._limit(check, key, now) or ZERO
+        limit = self.limit(check, key, now) or ZERO
         spent, held = check.sums.spent(key, now), check.accounts.held.get(key, ZERO)
         return _finding(check, key, spent, held, need, limit, now, "held")
 
     def warns(self, check: Check, key: str, at: datetime, now: datetime) -> Finding | None:
         """Whether the spend in the window of a call, admitted at ``at``, has reached a warning."""
-        limit = self._limit(check, key, now)
+        limit = self.limit(check, key, now)
         if limit is None or check.share is None:
             return None
         spent = check.sums.spent(key, now if check.rolling else at)
@@ -122,7 +122,8 @@ class Judge:
             return None
         return Finding(check.name, check.kind, key, spent, limit=limit)
 
-    def _limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
+    def limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
+        """The limit in force for an account; None: there is none."""
         overrides = self._overrides
         return overrides.limit(check, key, now) if overrides.raises else check.limit
 

@@ -18,9 +18,19 @@ from abg.flight import Flight
 from abg.ledger import Entry
 from abg.money import ZERO
 from abg.presume import Shortfall, presume
+from abg.pricing import PriceTable
 from abg.usage import Reading
 
-__all__ = ["Outcome", "adjustment", "charged", "entry_of", "facts_of", "line_of", "would_block"]
+__all__ = [
+    "Outcome",
+    "adjustment",
+    "billed",
+    "charged",
+    "entry_of",
+    "facts_of",
+    "line_of",
+    "would_block",
+]
 
 NOTHING_READ = Reading()
 
@@ -31,7 +41,7 @@ class Outcome:
 
     action: str
     end: str
-    session_total_usd: Decimal
+    session_total_usd: Decimal = ZERO
     reading: Reading = NOTHING_READ
     cost_usd: Decimal = ZERO
     cost_source: str = "none"
@@ -68,6 +78,37 @@ def charged(flight: Flight, end: str, seconds: float) -> tuple[Reading, str]:
         max_output_tokens=flight.output_limit,
     )
     return presume(reading, flight.call, shortfall), "estimated"
+
+
+def billed(flight: Flight, end: str, seconds: float, table: PriceTable, *, strict: bool) -> Outcome:
+    """What a call came to that ends now; the book's part of its outcome is still to be said.
+
+    Args:
+        strict: what was not measured is charged at what was held, at least.
+    """
+    reading, source = charged(flight, end, seconds)
+    if source == "none":
+        return Outcome("allow", end, reading=reading, marks=reading.marks)
+    assert flight.admitted_at is not None
+    priced = table.cost(
+        flight.dialect.vendor,
+        reading,
+        flight.call,
+        flight.admitted_at,
+        subscription=flight.subscription,
+    )
+    cost = priced.usd
+    if strict and source == "estimated":
+        cost = max(cost, flight.hold)
+    return Outcome(
+        "allow",
+        end,
+        reading=reading,
+        cost_usd=cost,
+        cost_source=source,
+        price=priced.price,
+        marks=priced.marks,
+    )
 
 
 def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
@@ -147,7 +188,8 @@ def line_of(entry: Entry, warnings: Sequence[Finding], shadow: Sequence[Finding]
     if entry.action == "block":
         return console.blocked(entry.session_id, entry.reason or "")
     if entry.action == "warn":
-        texts = [f.message() + " (not blocked: block_on_limit is false)" for f in shadow]
+        texts = [f"stream cut: {entry.reason}"] if entry.end == "cut" else []
+        texts += [f.message() + " (not blocked: block_on_limit is false)" for f in shadow]
         texts += [f.warning() for f in warnings]
         return console.warned(
             entry.session_id, entry.cost_usd, entry.session_total_usd, "; ".join(texts)

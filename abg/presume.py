@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from abg.call import Call
 from abg.usage import Reading, Sampling, Usage
 
-__all__ = ["OUTPUT_TOKENS_PER_SECOND", "Shortfall", "presume"]
+__all__ = ["OUTPUT_TOKENS_PER_SECOND", "Shortfall", "input_of", "presume"]
 
 BYTES_PER_INPUT_TOKEN = 3
 """Dear: English and code have 3.5 to 4.5 bytes a token in the vendors' tokenizers."""
@@ -43,7 +43,7 @@ def presume(reading: Reading, call: Call, shortfall: Shortfall) -> Reading:
     never estimated beyond the request's own allowance or the model's limit.
     """
     samplings = list(reading.samplings)
-    last = samplings.pop() if samplings else Sampling(_input_of(call))
+    last = samplings.pop() if samplings else Sampling(input_of(call))
     seen = last.usage.output_tokens
     likely = max(seen, _output_tokens(reading, call, shortfall))
     samplings.append(evolve(last, usage=evolve(last.usage, output_tokens=likely)))
@@ -56,7 +56,8 @@ def presume(reading: Reading, call: Call, shortfall: Shortfall) -> Reading:
     )
 
 
-def _input_of(call: Call) -> Usage:
+def input_of(call: Call) -> Usage:
+    """The input that a request is taken to have while its vendor has told nothing of it."""
     return Usage(input_tokens=-(-call.body_bytes // BYTES_PER_INPUT_TOKEN))
 
 

@@ -28,6 +28,8 @@ __all__ = ["Corridor"]
 
 ROOM_FOR_BODIES = 8
 """Request bodies in memory at once, as a multiple of the largest one."""
+SECONDS_BETWEEN_LOOKS = 0.25
+"""``cut_streams``: how often the cost of running streams is looked at."""
 FORWARDED = frozenset((Kind.MODEL, Kind.UNMETERED, Kind.FREE, Kind.PASS))
 
 
@@ -71,7 +73,7 @@ class Corridor:
         self.attribution = Attribution()
         self._check_host = check_host
         self._open: set[Passage] = set()
-        self.draining = False
+        self._look: Any = None
         self.on_idle: Callable[[], None] = lambda: None
 
     @property
@@ -123,6 +125,18 @@ class Corridor:
         """Settle and end everything that still runs."""
         for passage in list(self._open):
             passage.shut()
+        if self._look is not None and self._look.active():
+            self._look.cancel()
+
+    def watch_streams(self) -> None:
+        """A stream has begun that may have to be cut: look at all of them now and then."""
+        if self._look is None or not self._look.active():
+            self._look = self.later(SECONDS_BETWEEN_LOOKS, self._look_at_streams)
+
+    def _look_at_streams(self) -> None:
+        self._look = None
+        if self.guard.cut_overruns():
+            self.watch_streams()
 
     def _enter(self, passage: Passage) -> Handler:
         self._open.add(passage)

@@ -20,6 +20,7 @@ from abg.flight import Flight
 from abg.gate import Gate
 from abg.headers import for_client
 from abg.proxy.answers import say
+from abg.proxy.ending import Ending
 from abg.proxy.passage import Passage
 from abg.proxy.strict import Strict, StrictHouse
 from abg.routing import Kind, Route
@@ -37,6 +38,9 @@ class PaidHouse(StrictHouse, Protocol):
     room: BodyRoom
     max_body: int
     durable: Callable[[Callable[[], None]], None] | None
+
+    def watch_streams(self) -> None:
+        """A stream has begun that may have to be cut."""
 
 
 class PaidCall(Passage):
@@ -63,6 +67,7 @@ class PaidCall(Passage):
         self._body: bytes | None = None
         self._added_usage = False
         self._strict: Strict | None = None
+        self._ending = Ending() if corridor.config.cut_streams else None
 
     # -- read ----------------------------------------------------------------------------------
 
@@ -180,6 +185,8 @@ class PaidCall(Passage):
             )
             return
         flight.on_void = self._voided
+        if self._ending is not None:
+            flight.on_cut = self._cut
         self._forward(flight)
 
     # -- forward -------------------------------------------------------------------------------
@@ -205,14 +212,18 @@ class PaidCall(Passage):
 
     def _client_headers(self, headers: Headers) -> Headers:
         kept = for_client(headers)
-        if self._added_usage:
-            # A chunk is taken out again, so that the vendor's length no longer holds.
+        if self._added_usage or (
+            self._ending is not None and b"event-stream" in header(kept, b"content-type")
+        ):
+            # A chunk is taken out again, or a last one put in: the vendor's length is not ours.
             kept = without(kept, b"content-length")
         return kept
 
     def answer_head(self, status: int, reason: bytes, headers: Headers, has_body: bool) -> None:
         if self._flight is not None:
             self._guard.answered(self._flight, status)
+            if self._ending is not None:
+                self._corridor.watch_streams()
         super().answer_head(status, reason, headers, has_body)
 
     # -- meter, settle -------------------------------------------------------------------------
@@ -223,6 +234,11 @@ class PaidCall(Passage):
     def _meter(self, data: bytes) -> bytes:
         flight = self._flight
         assert flight is not None
+        ending = self._ending
+        if ending is not None:
+            if ending.message and self._decoder is None:
+                return self._feed_last(flight, ending, data)
+            ending.last = data
         relayed = flight.feed(data)
         if self._gate is not None and not flight.ended:
             self._hold_back(self._gate, flight)
@@ -276,8 +292,52 @@ class PaidCall(Passage):
             flight.sent = self._vendor.sent
         if not flight.ended:
             self._guard.land(flight, end, status=status, reason=reason)
-            if end == "complete":
+            if end in ("complete", "cut"):
                 self._await_disk()
+
+    # -- cut -----------------------------------------------------------------------------------
+
+    def _cut(self, message: str, reason: str) -> None:
+        """A budget is used up by what streams: end here, or with the event that has begun."""
+        ending = self._ending
+        if self._done or ending is None or ending.message:
+            return
+        ending.message, ending.reason = message, reason
+        if ending.between or self._decoder is not None:
+            self._end_stream(ending)
+
+    def _feed_last(self, flight: Flight, ending: Ending, data: bytes) -> bytes:
+        size = ending.up_to_event(data)
+        relayed = flight.feed(data if size is None else data[:size])
+        if flight.metered:
+            # It has come to its own end, too soon to be cut.
+            ending.message = ""
+            self._land("complete")
+            rest = b"" if size is None else data[size:]
+            return relayed + flight.feed(rest) if rest else relayed
+        if size is None:
+            return relayed
+        if relayed:
+            self._exchange.write(relayed)
+        self._end_stream(ending)
+        return b""
+
+    def _end_stream(self, ending: Ending) -> None:
+        """Settle, leave the vendor, and say the words on which the client does not ask again."""
+        flight, vendor = self._flight, self._vendor
+        assert flight is not None
+        assert flight.meter is not None
+        assert vendor is not None
+        words = b"" if self._decoder else self._dialect.cut(flight.meter, ending.message)
+        self._meter_end(False)
+        self._land("cut", reason=ending.reason)
+        vendor.abort()
+        self._leave()
+        if words:
+            self._exchange.write(words)
+            self._exchange.finish()
+        else:
+            self._exchange.abort()
 
     def _voided(self) -> None:
         if self._vendor is not None and not self._done:

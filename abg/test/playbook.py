@@ -13,6 +13,7 @@ Reads like a script::
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -174,6 +175,21 @@ class Sent:
         self.finish()
 
 
+class Timer:
+    """What ``callLater`` gives."""
+
+    def __init__(self, due: float, function: Callable[[], object]) -> None:
+        self.due = due
+        self.function = function
+        self.waits = True
+
+    def active(self) -> bool:
+        return self.waits
+
+    def cancel(self) -> None:
+        self.waits = False
+
+
 class Stage:
     """A corridor with nothing real around it."""
 
@@ -209,7 +225,8 @@ class Stage:
             say=self.lines.append,
         )
         vault = Vault(keys or {}, Keyring(Path("nowhere/tokens.json")))
-        self.corridor = Corridor(self.guard, Router(config), self, config, vault)
+        self._timers: list[Timer] = []
+        self.corridor = Corridor(self.guard, Router(config), self, config, vault, later=self._later)
 
     def _new_id(self) -> str:
         self._ids += 1
@@ -220,10 +237,29 @@ class Stage:
         self.sent.append(sent)
         return sent
 
+    def _later(self, seconds: float, function: Callable[[], object]) -> Timer:
+        timer = Timer(self.seconds + seconds, function)
+        self._timers.append(timer)
+        return timer
+
     def pass_time(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-        self.seconds += seconds
+        """Time goes by; what is due on the way happens at its time."""
+        end = self.seconds + seconds
+        while True:
+            due = [t for t in self._timers if t.waits and t.due <= end]
+            if not due:
+                break
+            timer = min(due, key=lambda t: t.due)
+            self._step(timer.due)
+            timer.waits = False
+            self._timers.remove(timer)
+            timer.function()
+        self._step(end)
         self.guard.wake()
+
+    def _step(self, to: float) -> None:
+        self.now += timedelta(seconds=to - self.seconds)
+        self.seconds = to
 
     def ask(
         self,

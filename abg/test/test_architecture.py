@@ -79,6 +79,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "rules",
         "shapes",
         "standing",
+        "streams",
         "sums",
         "tally",
         "waiting",
