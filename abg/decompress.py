@@ -168,7 +168,7 @@ class _Deflate:
 
 class _Brotli:
     def __init__(self) -> None:
-        import brotli
+        import brotli  # type: ignore[import-untyped]
 
         self._error: type[Exception] = brotli.error
         self._object: Any = brotli.Decompressor()

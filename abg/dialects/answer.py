@@ -66,7 +66,12 @@ class AnswerMeter:
         """See ``Meter.feed``."""
         # The common case, written out: whole events after whole events. (``find`` is twice as fast
         # as ``in``, which first asks whether the needle is a number.)
-        if self._events.between and data.endswith(b"\n\n") and data.find(b"\r") < 0:
+        if (
+            self._events.between
+            and not self.final
+            and data.endswith(b"\n\n")
+            and data.find(b"\r") < 0
+        ):
             if data.find(b"\n\n") == len(data) - 2:
                 self.look(data)
             elif len(data) < LONGEST:
@@ -149,7 +154,7 @@ class AnswerMeter:
 
     def _look_at(self, events: Sequence[bytes]) -> None:
         for event in events:
-            if event:
+            if event and not self.final:
                 self.look(event)
 
     def _collect(self, data: bytes) -> None:

@@ -18,7 +18,7 @@ from abg.dialects.fingerprints import digest_of_last
 from abg.dialects.protocol import Meter, Refusal
 from abg.dialects.readjson import Reader, read, scan
 from abg.dialects.relay import Strainer
-from abg.dialects.speech import anthropic_error, anthropic_refusal
+from abg.dialects.speech import anthropic_error, anthropic_refusal, cleaned
 
 __all__ = ["Anthropic", "session_of"]
 
@@ -102,7 +102,7 @@ class Anthropic:
         if not isinstance(meter, AnthropicMeter) or not meter.streaming or meter.stopped:
             return b""
         if not meter.begun:
-            error = {"type": "billing_error", "message": message}
+            error = {"type": "billing_error", "message": cleaned(message)}
             return _event("error", error=error)
         # Half an event cannot be taken back, but renamed: clients ignore a ping.
         out = b"" if meter.whole else b"\nevent: ping\n\n"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from abg.bound import BoundFacts, Pass
-from abg.dialects.content import dicts, first_opaque
+from abg.dialects.content import Content, dicts, look_through
 from abg.dialects.counts import Counts, mapping, text
 from abg.dialects.readjson import read
 
@@ -49,7 +49,8 @@ _KNOWN = frozenset(
     )
 )
 _CLIENT_TOOLS = ("bash_", "text_editor_", "computer_", "memory_", "browser_toolset_")
-_OPAQUE = frozenset(("image", "document", "container_upload", "file"))
+_OPAQUE = frozenset(("container_upload", "document", "file", "image", "redacted_thinking"))
+_CONTENT = ("messages", "system")
 _COUNTED = ("web_search", "web_fetch")
 
 
@@ -62,9 +63,7 @@ def facts_of(body: bytes) -> BoundFacts:
     passes: list[Pass] = []
     searches, unbounded = _tools(told, passes, counts)
     _fallbacks(told, passes)
-    for edit in dicts(mapping(told.get("context_management")).get("edits")):
-        if str(edit.get("type")).startswith("compact"):
-            passes.append(Pass("context_management (compaction)", output="model"))
+    _compaction(told, passes)
     if told.get("mcp_servers"):
         unbounded = "mcp_servers (their tools run without a limit of uses)"
     strange = next((key for key in told if key not in _KNOWN and told[key] is not None), None)
@@ -73,6 +72,7 @@ def facts_of(body: bytes) -> BoundFacts:
     if told.get("fallbacks") == "default":
         unbounded = "fallbacks: default (the request does not name the models)"
     limit = counts.get(told, "max_tokens")
+    content = look_through(told, _CONTENT, _OPAQUE)
     budget = counts.whole(mapping(told.get("thinking")), "budget_tokens")
     if counts.odd:
         unbounded = "a number in the request that is none"
@@ -80,15 +80,15 @@ def facts_of(body: bytes) -> BoundFacts:
         vendor="anthropic",
         model=text(told.get("model")) or "",
         text_bytes=len(body),
-        opaque=first_opaque((told.get("messages"), told.get("system")), _OPAQUE),
+        opaque=content.opaque,
         max_output_tokens=limit,
         thinking_budget=budget,
         passes=tuple(passes),
         web_searches=searches,
         tier=text(told.get("service_tier")),
-        speed=text(told.get("speed")),
+        speed=_speed(told),
         geo=text(told.get("inference_geo")),
-        cache_lifetimes=_lifetimes(body),
+        cache_lifetimes=_lifetimes(content),
         unbounded=unbounded,
     )
 
@@ -104,7 +104,7 @@ def _tools(
         if kind == "custom" or kind.startswith(_CLIENT_TOOLS):
             continue
         uses = counts.get(tool, "max_uses")
-        if kind.startswith(_COUNTED):
+        if kind.startswith(_COUNTED) and _asks_only_directly(kind, tool):
             # Each use is answered by one more pass over the context, results included.
             passes.append(Pass(f"tool {kind}", times=uses))
             if kind.startswith("web_search"):
@@ -117,6 +117,28 @@ def _tools(
     return searches, unbounded
 
 
+def _asks_only_directly(kind: str, tool: Mapping[str, Any]) -> bool:
+    """Newer search tools run code at the vendor unless that is excluded, as often as it likes."""
+    return kind[-8:] < "2026" or tool.get("allowed_callers") == ["direct"]
+
+
+def _compaction(told: Mapping[str, Any], passes: list[Pass]) -> None:
+    """Each pass can be preceded by one that compacts, and one that reads what it left."""
+    times: int | None = 1
+    for other in passes:
+        times = None if times is None or other.times is None else times + other.times
+    for edit in dicts(mapping(told.get("context_management")).get("edits")):
+        if str(edit.get("type")).startswith("compact"):
+            passes.append(Pass("context_management (compaction)", times=times, output="model"))
+            passes.append(Pass("context_management (compaction)", times=times))
+
+
+def _speed(told: Mapping[str, Any]) -> str | None:
+    """The speed asked for, here or for a fallback: fast is the dearer one."""
+    hops = [text(hop.get("speed")) for hop in dicts(told.get("fallbacks"))]
+    return "fast" if "fast" in hops else text(told.get("speed"))
+
+
 def _fallbacks(told: Mapping[str, Any], passes: list[Pass]) -> None:
     for hop in dicts(told.get("fallbacks")):
         own = hop.get("max_tokens") is not None
@@ -124,8 +146,8 @@ def _fallbacks(told: Mapping[str, Any], passes: list[Pass]) -> None:
         passes.append(Pass("fallbacks", text(hop.get("model")) or "", output=output))
 
 
-def _lifetimes(body: bytes) -> frozenset[str]:
-    """In which cache lifetimes input can be written, by the words of the body."""
-    if b"cache_control" not in body and b"caching" not in body and b"\\u" not in body:
+def _lifetimes(content: Content) -> frozenset[str]:
+    """In which cache lifetimes input can be written; one mark without a word means 5 minutes."""
+    if not content.cached:
         return frozenset()
-    return frozenset(("5m", "1h")) if b"1h" in body or b"\\u" in body else frozenset(("5m",))
+    return frozenset(("5m",)) if content.lifetimes <= {"5m"} else frozenset(("5m", "1h"))

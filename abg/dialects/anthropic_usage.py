@@ -28,7 +28,15 @@ _REPLACE_WHEN_SAID = (
     "cache_creation_input_tokens",
     "input_tokens",
 )
-_WORDS = ("service_tier", "speed", "inference_geo")
+_REPLACE = (
+    "cache_creation",
+    "inference_geo",
+    "iterations",
+    "output_tokens_details",
+    "server_tool_use",
+    "service_tier",
+    "speed",
+)
 BYTES_PER_TOKEN = 3
 """Of text, where a count that must be there is none; dear."""
 
@@ -36,11 +44,12 @@ BYTES_PER_TOKEN = 3
 class AnthropicUsage:
     """The usage of one answer, merged from all places where it is told."""
 
-    __slots__ = ("_body_bytes", "_told", "told_output")
+    __slots__ = ("_body_bytes", "_odd", "_told", "told_output")
 
     def __init__(self, body_bytes: int) -> None:
         self._told: dict[str, Any] = {}
         self._body_bytes = body_bytes
+        self._odd = False
         self.told_output = False
         """A count of the whole output was told."""
 
@@ -54,19 +63,24 @@ class AnthropicUsage:
         self.told_output = Counts().get(usage, "output_tokens") is not None
 
     def update(self, usage: Mapping[str, Any]) -> None:
-        """The usage of a ``message_delta``: what it says replaces what was said."""
-        told = self._told
+        """The usage of a ``message_delta``: what it says replaces what was said.
+
+        A count that is none replaces nothing: what was told before it is surer.
+        """
+        counts = Counts()
         for name in _REPLACE_WHEN_SAID:
+            said = counts.get(usage, name)
+            if said:
+                self._told[name] = said
+        for name in _REPLACE:
             if usage.get(name):
-                told[name] = usage[name]
-        for name in ("cache_creation", "server_tool_use", "iterations", *_WORDS):
-            if usage.get(name):
-                told[name] = usage[name]
-        if usage.get("output_tokens_details"):
-            told["output_tokens_details"] = usage["output_tokens_details"]
+                self._told[name] = usage[name]
         if usage.get("output_tokens") is not None:
-            told["output_tokens"] = usage["output_tokens"]
-            self.told_output = Counts().get(usage, "output_tokens") is not None
+            said = counts.get(usage, "output_tokens")
+            self.told_output = said is not None
+            if said is not None:
+                self._told["output_tokens"] = said
+        self._odd = self._odd or counts.odd
 
     def __bool__(self) -> bool:
         return bool(self._told)
@@ -93,6 +107,7 @@ class AnthropicUsage:
             marks: takes what was not as it should be.
         """
         counts = Counts()
+        counts.odd = self._odd
         told = self._told
         searches = counts.whole(mapping(told.get("server_tool_use")), "web_search_requests")
         passes, besides = self._iterations(counts, marks)

@@ -102,6 +102,8 @@ class _Lazily(Sequence[Any]):
 def _last_of(messages: Sequence[Any]) -> list[Any]:
     """The last message; with it the results of tools that stand right before it, if it is one."""
     at = len(messages) - 1
+    while at and _is_instruction(messages[at]):
+        at -= 1
     last = [messages[at]]
     while _is_result(last[0]) and at:
         at -= 1
@@ -110,6 +112,11 @@ def _last_of(messages: Sequence[Any]) -> list[Any]:
             break
         last.insert(0, before)
     return last
+
+
+def _is_instruction(message: Any) -> bool:
+    """What an agent adds in the middle of a conversation, and not its user."""
+    return isinstance(message, dict) and message.get("role") in ("system", "developer")
 
 
 def _is_result(message: Any) -> bool:
@@ -148,5 +155,5 @@ def _parts(value: Any) -> Iterator[Any]:
                     yield [name, inside]
             else:
                 yield from _parts(value[name])
-    elif value is not None:
+    elif value:
         yield value

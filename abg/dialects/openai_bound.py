@@ -12,7 +12,7 @@ from typing import Any
 
 from abg.bound import BoundFacts, Pass
 from abg.dialects.anthropic_bound import UNREAD
-from abg.dialects.content import dicts, first_opaque
+from abg.dialects.content import dicts, look_through
 from abg.dialects.counts import Counts, text
 from abg.dialects.readjson import read
 
@@ -76,7 +76,6 @@ _CHAT = _BOTH | {
     "messages",
     "modalities",
     "n",
-    "prediction",
     "presence_penalty",
     "prompt_cache_options",
     "reasoning_effort",
@@ -108,7 +107,6 @@ _CLIENT_TOOLS = frozenset(
         "function",
         "local_shell",
         "namespace",
-        "tool_search",
     )
 )
 _OPAQUE = frozenset(
@@ -124,6 +122,7 @@ _OPAQUE = frozenset(
         "item_reference",
     )
 )
+_CONTENT = ("input", "instructions", "messages")
 _STORED = ("previous_response_id", "conversation", "prompt")
 
 
@@ -139,7 +138,7 @@ def responses_facts(body: bytes) -> BoundFacts:
     unbounded = _strange(told, _RESPONSES)
     for tool in _tools(told):
         kind = text(tool.get("type")) or "function"
-        if kind in _CLIENT_TOOLS or (kind == "shell" and _runs_here(tool)):
+        if kind in _CLIENT_TOOLS or _runs_here(kind, tool):
             continue
         if kind.startswith("web_search"):
             passes.append(Pass(f"tool {kind}", times=most))
@@ -147,7 +146,10 @@ def responses_facts(body: bytes) -> BoundFacts:
         else:
             unbounded = f"tool {kind} (it runs at the vendor, or has fees of its own)"
     if told.get("context_management"):
-        passes.append(Pass("context_management (compaction)", output="model"))
+        # Each pass can be preceded by one that compacts, and one that reads what it left.
+        times = None if passes and most is None else 1 + (most or 0)
+        passes.append(Pass("context_management (compaction)", times=times, output="model"))
+        passes.append(Pass("context_management (compaction)", times=times))
     if any(item.get("type") == "compaction_trigger" for item in dicts(told.get("input"))):
         passes.append(Pass("compaction_trigger", output="model"))
     stored = next((name for name in _STORED if told.get(name)), None)
@@ -156,7 +158,7 @@ def responses_facts(body: bytes) -> BoundFacts:
         body,
         counts,
         unbounded,
-        opaque=stored or first_opaque((told.get("input"),), _OPAQUE),
+        stored=stored,
         max_output_tokens=counts.get(told, "max_output_tokens"),
         passes=tuple(passes),
         web_searches=searches,
@@ -184,7 +186,6 @@ def chat_facts(body: bytes) -> BoundFacts:
         body,
         counts,
         unbounded,
-        opaque=first_opaque((told.get("messages"),), _OPAQUE),
         # Where both are said, nobody documents which one holds.
         max_output_tokens=max(stated) if stated else None,
         choices=max(1, counts.whole(told, "n")),
@@ -236,13 +237,23 @@ def unmeterable(vendor: str, endpoint: str) -> BoundFacts:
 
 
 def _facts(
-    told: Mapping[str, Any], body: bytes, counts: Counts, unbounded: str | None, **facts: Any
+    told: Mapping[str, Any],
+    body: bytes,
+    counts: Counts,
+    unbounded: str | None,
+    *,
+    stored: str | None = None,
+    **facts: Any,
 ) -> BoundFacts:
+    """The facts that all requests have; ``stored``: what the vendor keeps and reads again."""
     tier = text(told.get("service_tier"))
+    content = look_through(told, _CONTENT, _OPAQUE)
     return BoundFacts(
         vendor="openai",
         model=text(told.get("model")) or "",
         text_bytes=len(body),
+        opaque=stored or content.opaque,
+        cache_lifetimes=_lifetimes(told, content.lifetimes),
         # `auto` is what the project's settings say.
         tier=None if tier == "auto" else tier,
         unbounded="a number in the request that is none" if counts.odd else unbounded,
@@ -264,10 +275,23 @@ def _tools(told: Mapping[str, Any]) -> list[dict[str, Any]]:
     for item in dicts(told.get("input")):
         if item.get("type") == "additional_tools":
             found += dicts(item.get("tools"))
+    for tool in found:
+        if tool.get("type") == "namespace":
+            # Appended while it is walked: a namespace inside another is looked at too.
+            found += dicts(tool.get("tools"))
     return found
 
 
-def _runs_here(tool: Mapping[str, Any]) -> bool:
-    """A shell in the client's own environment, not in a container of the vendor."""
-    place = tool.get("environment")
-    return place is None or (isinstance(place, dict) and place.get("type") == "local")
+def _runs_here(kind: str, tool: Mapping[str, Any]) -> bool:
+    """Whether a tool that can run at either side runs at the client's."""
+    if kind == "shell":
+        place = tool.get("environment")
+        return place is None or (isinstance(place, dict) and place.get("type") == "local")
+    return kind == "tool_search" and tool.get("execution") == "client"
+
+
+def _lifetimes(told: Mapping[str, Any], named: frozenset[str]) -> frozenset[str] | None:
+    """In which cache lifetimes input can be written: 30 minutes unless the request says more."""
+    if told.get("prompt_cache_retention") not in (None, "in_memory"):
+        return None
+    return frozenset(("30m",)) if named <= {"30m"} else None

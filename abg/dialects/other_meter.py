@@ -50,6 +50,7 @@ class _Line(msgspec.Struct):
     result: _Result | None = None
 
 
+_TEXT_EVENT = 4096
 _ANSWER = Reader(_Answer)
 _LINE = Reader(_Line)
 
@@ -63,7 +64,9 @@ class SilentMeter(AnswerMeter):
         self._begun = b""
 
     def look(self, event: bytes) -> None:
-        self.output_bytes += len(event)
+        # What is longer holds pictures or sound, whose bytes say nothing about tokens.
+        if len(event) <= _TEXT_EVENT:
+            self.output_bytes += len(event)
 
     def answer(self, body: bytes) -> None:
         self._begun = body

@@ -68,9 +68,13 @@ class Strainer:
         out = self._relay(len(self._tail), ended=True)
         rest = bytes(self._tail)
         self._tail.clear()
-        if rest and not self._passing and self._change is not None:
-            rest = self._change.event(rest)
-        return out + rest
+        return out + (rest if self._passing or not rest else self._changed(rest))
+
+    def _changed(self, event: bytes) -> bytes:
+        """One event; what is too long to be withheld passes in any split."""
+        if self._change is None or len(event) > LONGEST:
+            return event
+        return self._change.event(event)
 
     def _relay(self, whole: int, *, ended: bool) -> bytes:
         tail = self._tail
@@ -82,9 +86,7 @@ class Strainer:
                 break
             event = bytes(tail[done : blank.end()])
             done = blank.end()
-            if self._change is not None and not self._passing:
-                event = self._change.event(event)
-            out.append(event)
+            out.append(event if self._passing else self._changed(event))
             self._passing = False
         del tail[:done]
         whole -= done

@@ -26,6 +26,7 @@ __all__ = ["TOOL_FEE_UNKNOWN", "ResponsesMeter"]
 TOOL_FEE_UNKNOWN = "tool_fee_unknown"
 """The answer used a tool whose fee no list of ours names."""
 _WITH_FEES = ("file_search_call", "code_interpreter_call")
+_UNFINISHED = ("queued", "in_progress")
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -164,11 +165,12 @@ class ResponsesMeter(AnswerMeter):
         for index, item in enumerate(response.output or ()):
             self._item(item, index)
         counts = Counts()
-        used = tokens_of(mapping(response.usage), counts, self.call.body_bytes)
+        usage = None if response.status in _UNFINISHED else response.usage
+        used = tokens_of(mapping(usage), counts, self.call.body_bytes)
         tools = mapping(response.tool_usage)
         self._image = image_sampling(tools, counts)
         self._told_searches = counts.get(mapping(tools.get("web_search")), "num_requests")
-        self._odd = counts.odd or (response.usage is not None and used is None)
+        self._odd = counts.odd or (usage is not None and used is None)
         if used is not None:
             self._used = used
             self.final = used.complete
