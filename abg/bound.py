@@ -20,7 +20,7 @@ from abg.money import ZERO
 from abg.pricing import Ceiling, Openness, PriceTable
 from abg.pricing.rates import PRECISE
 
-__all__ = ["Bound", "BoundFacts", "Pass", "Terms", "Unprovable", "prove"]
+__all__ = ["MOST_OUTPUT_TOKENS", "Bound", "BoundFacts", "Pass", "Terms", "Unprovable", "prove"]
 
 HIDDEN_TOKENS = 2048
 """What a vendor adds to an input of its own: the instructions for tools and formats. Measured in

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from abg.bound import Bound, BoundFacts, Unprovable
+from attrs import evolve
+
+from abg.bound import MOST_OUTPUT_TOKENS, Bound, BoundFacts, Unprovable
 from abg.call import Call, Headers, Session
 from abg.config import Config
 from abg.counting import count_question
@@ -64,38 +66,41 @@ class Strict:
         then: Callable[[Flight], None],
     ) -> None:
         """Ask for the call; ``then`` gets its flight, perhaps only after the vendor's count."""
-        guard, bound = self._house.guard, self._bound
-        if isinstance(bound, Bound) and not bound.exact_input:
-            question = self._ask_counter()
-            if question is not None:
-                flight = guard.ask(
-                    self._dialect, self._call, session, on_decision, bound, tentative=True
-                )
+        guard, dialect, call = self._house.guard, self._dialect, self._call
+
+        def last(count: int | None) -> None:
+            self._question = None
+            if count is not None:
+                self._bound = guard.prove(self._facts, count)
+            self._bound = self._lowest(self._bound)
+            then(guard.ask(dialect, call, session, on_decision, self._bound))
+
+        if self._countable:
+            if isinstance(self._bound, Bound):
+                flight = guard.ask(dialect, call, session, on_decision, self._bound, tentative=True)
                 if flight.decision is not None:
                     then(flight)
                     return
-
-                def told(count: int | None) -> None:
-                    self._question = None
-                    if count is not None:
-                        self._bound = guard.prove(self._facts, count)
-                    then(guard.ask(self._dialect, self._call, session, on_decision, self._bound))
-
-                self._send(question, told)
+            question = count_question(self._route.endpoint, self._route.target, self._plain)
+            if question is not None:
+                self._send(question, last)
                 return
-        then(guard.ask(self._dialect, self._call, session, on_decision, bound))
+        last(None)
 
     def lowered(self, flight: Flight) -> bytes | None:
         """The body with the output allowance that the hold pays for; None: as it came."""
         bound = self._bound
         assert isinstance(bound, Bound)
         allowance = bound.allowance_for(flight.hold)
-        if allowance is None or (
-            allowance >= bound.allowance and self._facts.max_output_tokens is not None
+        assert allowance is not None
+        if allowance >= bound.allowance and (
+            self._facts.max_output_tokens is not None or allowance >= MOST_OUTPUT_TOKENS
         ):
             return None
-        flight.output_limit = allowance
-        return self._dialect.lower_output(self._plain, allowance)
+        lowered = self._lower(allowance)
+        if lowered is not None:
+            flight.output_limit = allowance
+        return lowered
 
     def forget(self) -> None:
         """The client has gone, or the call was decided."""
@@ -103,10 +108,30 @@ class Strict:
             self._question.forget()
             self._question = None
 
-    def _ask_counter(self) -> tuple[bytes, bytes] | None:
+    @property
+    def _countable(self) -> bool:
+        """Whether the vendor's count can narrow the bound, or give one where there is none."""
+        bound = self._bound
         if self._route.upstream == "chatgpt":
-            return None
-        return count_question(self._route.endpoint, self._route.target, self._plain)
+            return False
+        if isinstance(bound, Unprovable):
+            if self._facts.opaque is None:
+                return False
+            return isinstance(self._house.guard.prove(self._facts, 0), Bound)
+        return not bound.exact_input
+
+    def _lowest(self, bound: Bound | Unprovable) -> Bound | Unprovable:
+        """The bound with the floor that this body can be brought down to."""
+        if isinstance(bound, Unprovable) or bound.floor_allowance >= bound.allowance:
+            return bound
+        if self._lower(bound.floor_allowance) is None:
+            return evolve(bound, floor_allowance=bound.allowance)
+        return bound
+
+    def _lower(self, allowance: int) -> bytes | None:
+        if self._route.upstream == "chatgpt":
+            return None  # it takes no limit
+        return self._dialect.lower_output(self._plain, allowance)
 
     def _send(self, question: tuple[bytes, bytes], told: Callable[[int | None], None]) -> None:
         house, target = self._house, question[0]
