@@ -14,7 +14,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
-from attrs import frozen
+from attrs import evolve, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -69,6 +69,9 @@ scopes = st.builds(
     subagent=st.sampled_from(["", "", "h"]),
     model=st.sampled_from(["opus-5", "sonnet-5"]),
 )
+SHARES = (0, 3, 10, 50, 100, 130)
+"""Percent of its hold that a call turns out to cost."""
+
 cents = st.integers(0, 250).map(lambda n: n * CENT)
 
 
@@ -275,6 +278,25 @@ class BookMachine(RuleBasedStateMachine):
     # -- what happens ------------------------------------------------------------------------
 
     @rule(scope=scopes, hold=cents, share=st.integers(0, 100))
+    def one_asks(self, scope, hold, share):
+        self.admit(scope, hold, share)
+
+    @rule(scope=scopes, holds=st.lists(cents, min_size=2, max_size=5), share=st.integers(0, 100))
+    def a_swarm_asks(self, scope, holds, share):
+        for hold in holds:
+            self.admit(scope, hold, share)
+
+    @precondition(lambda self: self.model.queue)
+    @rule(seconds=st.sampled_from([1, 20, 59.999]), data=st.data())
+    def others_ask_while_some_wait(self, seconds, data):
+        """Of the same session, or of another that shares a budget with it."""
+        self.go(self.now + timedelta(seconds=seconds))
+        if self.model.queue:
+            scope = data.draw(st.sampled_from(self.model.queue)).ask.scope
+            if data.draw(st.booleans()):
+                scope = evolve(scope, session="b", subagent="")
+            self.admit(scope, data.draw(cents), data.draw(st.integers(0, 100)))
+
     def admit(self, scope, hold, share):
         self.ids += 1
         floor = hold * share / 100 if self.mode == "strict" else hold
@@ -293,9 +315,13 @@ class BookMachine(RuleBasedStateMachine):
             self.wanted.update(lacking)
 
     @precondition(lambda self: self.model.open)
-    @rule(data=st.data(), percent=st.integers(0, 130))
-    def settle(self, data, percent):
-        id = data.draw(st.sampled_from(sorted(self.model.open)))
+    @rule(data=st.data(), percents=st.lists(st.sampled_from(SHARES), min_size=1, max_size=3))
+    def calls_end(self, data, percents):
+        for percent in percents:
+            if self.model.open:
+                self.settle(data.draw(st.sampled_from(sorted(self.model.open))), percent)
+
+    def settle(self, id, percent):
         ask, hold, at = self.model.open.pop(id)
         cost = hold * (min(percent, 100) if self.mode == "strict" else percent) / 100
         settled = self.book.settle(id, cost, self.now)
@@ -321,6 +347,13 @@ class BookMachine(RuleBasedStateMachine):
                     expected.append(budget.name)
         assert [w.budget for w in settled.warnings] == expected
 
+    @precondition(lambda self: self.model.queue and self.model.open)
+    @rule(data=st.data())
+    def those_who_hold_end_cheaply(self, data):
+        for id in data.draw(st.permutations(sorted(self.model.open))):
+            if id in self.model.open:
+                self.settle(id, data.draw(st.sampled_from([0, 3, 10])))
+
     @precondition(lambda self: self.model.queue)
     @rule(data=st.data())
     def leave(self, data):
@@ -329,12 +362,14 @@ class BookMachine(RuleBasedStateMachine):
         assert self.book.leave(waiting.ask.id)
         self.wake()
 
-    @rule(
-        event=st.sampled_from(["reset", "block", "unblock"]),
-        session=st.sampled_from(["a", "bug 1", "default", "*"]),
-    )
-    def event(self, event, session):
-        self.say(Event(self.now, event, {"session_id": session}))
+    @rule(session=st.sampled_from(["a", "bug 1", "default"]))
+    def reset(self, session):
+        self.say(Event(self.now, "reset", {"session_id": session}))
+
+    @rule(session=st.sampled_from(["a", "bug 1", "*"]), back=st.sampled_from(["a", "*", "*"]))
+    def kill_switch(self, session, back):
+        self.say(Event(self.now, "block", {"session_id": session}))
+        self.say(Event(self.now, "unblock", {"session_id": back}))
 
     @rule(
         whose=st.sampled_from(
@@ -372,10 +407,12 @@ class BookMachine(RuleBasedStateMachine):
         self.outside = True
         self.wake()
 
-    @rule(
-        seconds=st.sampled_from([0.001, 1, 29, 59.999, 60, 600, 1799, 3600, 40000, 90000, 700000])
-    )
+    @rule(seconds=st.sampled_from([0.001, 1, 7, 29, 59.999]))
     def advance(self, seconds):
+        self.go(self.now + timedelta(seconds=seconds))
+
+    @rule(seconds=st.sampled_from([60, 600, 1799, 3600, 40000, 90000, 700000]))
+    def advance_far(self, seconds):
         self.go(self.now + timedelta(seconds=seconds))
 
     @rule(edge=st.sampled_from(["midnight", "minute", "ten"]), early=st.booleans())
