@@ -48,10 +48,18 @@ class _Stage(Protocol):
     """One coding."""
 
     def feed(self, data: bytes, most: int) -> bytes:
-        """What these bytes unpack to; more than ``most`` may be given up by an exception."""
+        """What these bytes unpack to; more than ``most`` is given up.
+
+        Raises:
+            UnreadableBody: damaged, or too much.
+        """
 
     def check_end(self) -> None:
-        """The body is over."""
+        """The body is over.
+
+        Raises:
+            UnreadableBody: it is cut.
+        """
 
 
 def decoder_for(encoding: bytes | None) -> Decoder | None:
@@ -92,8 +100,6 @@ class _Stages:
             if not data:
                 return b""
             data = stage.feed(data, AT_ONCE)
-            if len(data) > AT_ONCE:
-                raise _too_much()
         self._size += len(data)
         if self._size > LONGEST:
             raise _too_much()

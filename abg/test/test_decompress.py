@@ -1,0 +1,204 @@
+"""Compressed bodies: every coding in any split, stacked, damaged, cut, and as a bomb."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+from itertools import pairwise
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abg import decompress
+from abg.decompress import Decoder, decoder_for
+from abg.errors import UnreadableBody
+
+Pack = Callable[[bytes], bytes]
+
+
+def bare_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+CODINGS: dict[str, tuple[bytes, Pack]] = {
+    "gzip": (b"gzip", gzip.compress),
+    "x-gzip": (b"X-GZip", gzip.compress),
+    "deflate": (b"deflate", zlib.compress),
+    "deflate without a header": (b"deflate", bare_deflate),
+    "br": (b"br", brotli.compress),
+    "zstd": (b"zstd", zstandard.compress),
+    "gzip in br": (b"gzip, br", lambda data: brotli.compress(gzip.compress(data))),
+    "three": (
+        b"deflate ,identity, gzip,zstd",
+        lambda data: zstandard.compress(gzip.compress(zlib.compress(data))),
+    ),
+}
+TEXT = b"a body of some length, " * 40
+by_coding = pytest.mark.parametrize("name", CODINGS)
+
+
+def decoder(encoding: bytes) -> Decoder:
+    found = decoder_for(encoding)
+    assert found is not None
+    return found
+
+
+def unpacked(encoding: bytes, *pieces: bytes) -> bytes:
+    reader = decoder(encoding)
+    return b"".join(map(reader.feed, pieces)) + reader.end()
+
+
+@pytest.mark.parametrize("encoding", [None, b"", b"identity", b"Identity, identity", b" , "])
+def test_no_coding(encoding: bytes | None) -> None:
+    assert decoder_for(encoding) is None
+
+
+@pytest.mark.parametrize("encoding", [b"compress", b"gzip, rot13", b"*", b"gzip;q=1"])
+def test_an_unknown_coding(encoding: bytes) -> None:
+    with pytest.raises(UnreadableBody):
+        decoder_for(encoding)
+
+
+def test_too_many_codings() -> None:
+    with pytest.raises(UnreadableBody):
+        decoder_for(b"gzip," * 3 + b"gzip")
+
+
+@by_coding
+def test_whole(name: str) -> None:
+    encoding, pack = CODINGS[name]
+    assert unpacked(encoding, pack(TEXT)) == TEXT
+    assert unpacked(encoding, pack(b"")) == b""
+
+
+@by_coding
+def test_byte_by_byte(name: str) -> None:
+    encoding, pack = CODINGS[name]
+    packed = pack(TEXT)
+    assert unpacked(encoding, *(bytes([byte]) for byte in packed)) == TEXT
+
+
+@given(st.sampled_from(list(CODINGS)), st.binary(max_size=2000), st.lists(st.integers(0, 3000)))
+def test_any_split(name: str, data: bytes, cuts: list[int]) -> None:
+    encoding, pack = CODINGS[name]
+    packed = pack(data)
+    edges = [0, *sorted(cut % (len(packed) + 1) for cut in cuts), len(packed)]
+    assert unpacked(encoding, *(packed[a:b] for a, b in pairwise(edges))) == data
+
+
+@by_coding
+def test_no_body_at_all(name: str) -> None:
+    encoding, _ = CODINGS[name]
+    assert unpacked(encoding) == b""
+    assert unpacked(encoding, b"") == b""
+
+
+@by_coding
+def test_a_cut_body(name: str) -> None:
+    encoding, pack = CODINGS[name]
+    packed = pack(TEXT)
+    for size in (1, len(packed) // 2, len(packed) - 1):
+        with pytest.raises(UnreadableBody):
+            unpacked(encoding, packed[:size])
+
+
+@by_coding
+def test_what_came_before_the_cut_is_read(name: str) -> None:
+    encoding, pack = CODINGS[name]
+    noise = bytes(i * i * 7 % 251 for i in range(300_000))
+    packed = pack(noise)
+    read = decoder(encoding).feed(packed[: len(packed) - 20])
+    assert read
+    assert noise.startswith(read)
+
+
+@by_coding
+def test_a_damaged_body(name: str) -> None:
+    encoding, pack = CODINGS[name]
+    packed = bytearray(pack(TEXT))
+    packed[len(packed) // 2 :] = b"\xff" * 40
+    with pytest.raises(UnreadableBody):
+        unpacked(encoding, bytes(packed))
+    with pytest.raises(UnreadableBody):
+        unpacked(encoding, b"\x01this is nothing of the kind")
+
+
+@given(st.sampled_from(list(CODINGS)), st.lists(st.binary(max_size=100), max_size=5))
+def test_no_other_exception(name: str, pieces: list[bytes]) -> None:
+    try:
+        unpacked(CODINGS[name][0], *pieces)
+    except UnreadableBody as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"), [(b"gzip", gzip.compress), (b"zstd", zstandard.compress)]
+)
+def test_several_members(encoding: bytes, pack: Pack) -> None:
+    packed = pack(b"one, ") + pack(b"two")
+    for at in range(len(packed) + 1):
+        assert unpacked(encoding, packed[:at], packed[at:]) == b"one, two"
+
+
+def test_padding_behind_the_last_member() -> None:
+    packed = gzip.compress(TEXT)
+    assert unpacked(b"gzip", packed + b"\0" * 10) == TEXT
+    assert unpacked(b"gzip", packed, b"\0" * 10) == TEXT
+    with pytest.raises(UnreadableBody):
+        unpacked(b"gzip", packed, b"more")
+
+
+@pytest.mark.parametrize("pack", [zlib.compress, bare_deflate])
+def test_what_stands_behind_a_deflate_stream_means_nothing(pack: Pack) -> None:
+    packed = pack(TEXT)
+    assert unpacked(b"deflate", packed + b"more", b"and more") == TEXT
+
+
+# -- bombs ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decompress, "AT_ONCE", 100_000)
+    monkeypatch.setattr(decompress, "LONGEST", 250_000)
+
+
+@by_coding
+def test_a_piece_that_unpacks_to_too_much(small: None, name: str) -> None:
+    encoding, pack = CODINGS[name]
+    assert unpacked(encoding, pack(b"x" * 100_000)) == b"x" * 100_000
+    with pytest.raises(UnreadableBody, match="too much"):
+        unpacked(encoding, pack(b"x" * 100_001))
+
+
+@by_coding
+def test_a_body_that_unpacks_to_too_much(small: None, name: str) -> None:
+    encoding, pack = CODINGS[name]
+    noise = bytes(i * i * 7 % 251 for i in range(250_001))
+    packed = pack(noise)
+    pieces = [packed[i : i + 97] for i in range(0, len(packed), 97)]
+    try:
+        unpacked(encoding, *pieces)
+    except UnreadableBody as error:
+        assert "too much" in str(error)
+    else:
+        pytest.fail("it was read to its end")
+
+
+def test_a_bomb_inside_a_bomb_is_given_up_at_the_first(small: None) -> None:
+    inner = gzip.compress(b"x" * 100_000_000)
+    with pytest.raises(UnreadableBody, match="too much"):
+        unpacked(b"gzip, gzip", gzip.compress(inner))
+
+
+def test_a_real_bomb_is_not_read_to_its_end() -> None:
+    packer = zstandard.ZstdCompressor().compressobj()
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(160)) + packer.flush()
+    assert len(bomb) < 20_000
+    with pytest.raises(UnreadableBody, match="too much"):
+        unpacked(b"zstd", bomb)
