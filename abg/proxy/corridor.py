@@ -72,7 +72,7 @@ class Corridor:
         self.room = BodyRoom(self.max_body * ROOM_FOR_BODIES)
         self.attribution = Attribution()
         self._check_host = check_host
-        self._open: set[Passage] = set()
+        self._open: dict[Passage, None] = {}
         self._look: Any = None
         self.on_idle: Callable[[], None] = lambda: None
 
@@ -122,7 +122,8 @@ class Corridor:
         return len(self._open)
 
     def shut(self) -> None:
-        """Settle and end everything that still runs."""
+        """Settle and end everything that still runs; nobody is admitted in its stead."""
+        self.guard.turn_away()
         for passage in list(self._open):
             passage.shut()
         if self._look is not None and self._look.active():
@@ -139,11 +140,11 @@ class Corridor:
             self.watch_streams()
 
     def _enter(self, passage: Passage) -> Handler:
-        self._open.add(passage)
+        self._open[passage] = None
         passage.start()
         return passage
 
     def left(self, passage: Passage) -> None:
-        self._open.discard(passage)
+        self._open.pop(passage, None)
         if not self._open:
             self.on_idle()
