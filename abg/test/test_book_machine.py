@@ -176,7 +176,9 @@ class Model:
                 whose = data.get("budget", own if data.get("session_id") == session else None)
                 until = line.ts + timedelta(seconds=data.get("for_seconds", 10**9))
                 if whose == budget.name and now < until:
-                    limit = data["to_usd"] if "to_usd" in data else limit + data["by_usd"]
+                    limit = (
+                        data["to_usd"] if "to_usd" in data else max(D(0), limit + data["by_usd"])
+                    )
         return limit
 
     def blocked(self, session):
