@@ -249,18 +249,17 @@ class Guard:
         flight.status = status or flight.status
         seconds = self._monotonic() - flight.sent_at
         bill = billed(flight, end, seconds, self.table, strict=self.config.enforcement == "strict")
-        source, cost, failed = bill.cost_source, bill.cost_usd, flight.status >= 400
+        source, cost, failed = bill.cost_source, bill.cost_usd, bill.failed
         settled = self.book.settle(flight.id, cost, now, failed=failed)
         if source == "measured" and not failed:
             self._histories.learn(flight.session.id, flight.call, bill.reading, cost)
         noteworthy = settled.warnings or would_block(flight) or end == "cut"
         keep_open = source == "estimated" and end == "complete"
-        outcome = evolve(
-            bill,
-            action="warn" if noteworthy else "allow",
-            session_total_usd=settled.session_total,
-            reason=reason,
-            open=bill.reading.response_id if keep_open else None,
+        outcome = bill.concluded(
+            "warn" if noteworthy else "allow",
+            settled.session_total,
+            reason,
+            bill.reading.response_id if keep_open else None,
         )
         self._record(flight, outcome, settled.warnings)
         self.ledger.release(flight.id)

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 NOTHING_READ = Reading()
+_VENDORS_FAULT = frozenset(("upstream_cut", "upstream_failed", "timeout"))
 
 
 @frozen
@@ -50,6 +51,25 @@ class Outcome:
     reason: str = ""
     open: str | None = None
     """The id under which the real usage may still come."""
+    failed: bool = False
+    """The vendor gave no whole answer, so that sending the same again is a retry."""
+
+    def concluded(
+        self, action: str, session_total_usd: Decimal, reason: str, open: str | None
+    ) -> Outcome:
+        """With what the book and the guard had to say."""
+        return Outcome(
+            action,
+            self.end,
+            session_total_usd,
+            self.reading,
+            self.cost_usd,
+            self.cost_source,
+            self.price,
+            self.marks,
+            reason,
+            open,
+        )
 
 
 def would_block(flight: Flight) -> tuple[Finding, ...]:
@@ -87,8 +107,9 @@ def billed(flight: Flight, end: str, seconds: float, table: PriceTable, *, stric
         strict: what was not measured is charged at what was held, at least.
     """
     reading, source = charged(flight, end, seconds)
+    failed = flight.status >= 400 or end in _VENDORS_FAULT or reading.failed
     if source == "none":
-        return Outcome("allow", end, reading=reading, marks=reading.marks)
+        return Outcome("allow", end, reading=reading, marks=reading.marks, failed=failed)
     assert flight.admitted_at is not None
     priced = table.cost(
         flight.dialect.vendor,
@@ -108,6 +129,7 @@ def billed(flight: Flight, end: str, seconds: float, table: PriceTable, *, stric
         cost_source=source,
         price=priced.price,
         marks=priced.marks,
+        failed=failed,
     )
 
 
