@@ -9,11 +9,10 @@ more than they hold. A pure function; nothing here is exact and nothing has to b
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from decimal import ROUND_UP, Decimal
 from typing import Protocol
-
-from attrs import frozen
 
 from abg.call import Call
 from abg.money import EXACT
@@ -44,22 +43,16 @@ class Rates(Protocol):
     def output(self) -> Decimal: ...
 
 
-@frozen
-class _Past:
-    """One call that was measured."""
-
-    weight: float
-    """Input tokens, each counted by its price relative to plain input, for each byte of body."""
-    output_tokens: int
-
-
 class History:
     """The recent calls of one session, bounded."""
 
     def __init__(self) -> None:
-        self._past: deque[_Past] = deque(maxlen=REMEMBERED)
+        self._past: deque[tuple[float, int]] = deque()
+        # The same in order of size, kept so: to sort them for each call costs more.
+        self._weights: list[float] = []
+        self._outputs: list[int] = []
         self.weight = FIRST_WEIGHT / BYTES_PER_TOKEN
-        """High quantile of plain input tokens that a byte of body comes to."""
+        """High quantile of plain input tokens (others by their price) for each byte of body."""
         self.output_tokens = FIRST_OUTPUT_TOKENS
         """High quantile of output."""
 
@@ -68,11 +61,19 @@ class History:
 
     def add(self, call: Call, reading: Reading, cost: Decimal) -> None:
         """Learn from a call whose usage was measured."""
-        usage = reading.usage
-        self._past.append(_Past(weighed(usage) / max(1, call.body_bytes), usage.output_tokens))
-        past = self._past
-        self.weight = _quantile([p.weight for p in past])
-        self.output_tokens = int(_quantile([p.output_tokens for p in past]))
+        usage, past = reading.usage, self._past
+        weights, outputs = self._weights, self._outputs
+        weight, output = weighed(usage) / max(1, call.body_bytes), usage.output_tokens
+        if len(past) == REMEMBERED:
+            oldest_weight, oldest_output = past.popleft()
+            del weights[bisect_left(weights, oldest_weight)]
+            del outputs[bisect_left(outputs, oldest_output)]
+        past.append((weight, output))
+        insort(weights, weight)
+        insort(outputs, output)
+        place = min(len(past) - 1, int(QUANTILE * len(past)))
+        self.weight = weights[place]
+        self.output_tokens = outputs[place]
 
 
 def weighed(usage: Usage) -> float:
@@ -99,8 +100,3 @@ def estimate(call: Call, rates: Rates, history: History | None) -> Decimal:
 
 
 _NOTHING = History()
-
-
-def _quantile(values: list[float] | list[int]) -> float:
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(QUANTILE * len(ordered)))]

@@ -10,6 +10,7 @@ ZERO = Decimal(0)
 
 # Sums must stay exact: a cost has up to 16 places, a ledger up to 10^12 USD.
 EXACT = Context(prec=60)
+_UNITS = [Decimal(1).scaleb(-places) for places in range(13)]
 
 
 def usd(value: str | int | Decimal) -> Decimal:
@@ -31,9 +32,8 @@ def usd(value: str | int | Decimal) -> Decimal:
 
 def show(amount: Decimal, places: int = 2) -> str:
     """``$5.14``: rounded half up, as people read prices; a negative one is ``-$0.10``."""
-    rounded = amount.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, EXACT)
-    sign = "-" if rounded < 0 else ""
-    return f"{sign}${abs(rounded):f}"
+    rounded = amount.quantize(_UNITS[places], ROUND_HALF_UP, EXACT)
+    return f"-${abs(rounded):f}" if rounded < 0 else f"${rounded.copy_abs():f}"
 
 
 def show_exactly(amount: Decimal) -> str:

@@ -97,6 +97,7 @@ class PriceTable:
     _matches: dict[tuple[str, str], Match] = field(init=False, repr=False, factory=dict)
     _images: dict[str, Match] = field(init=False, repr=False, factory=dict)
     _bands: dict[tuple[Row, str], tuple[Band, ...]] = field(init=False, repr=False, factory=dict)
+    _typical: dict[Row, Typical] = field(init=False, repr=False, factory=dict)
 
     @_known.default
     def _index(self) -> Mapping[str, str]:
@@ -285,9 +286,12 @@ class PriceTable:
     def typical(self, vendor: str, model: str, at: datetime) -> Typical:
         """The plain rates of a model, for estimates."""
         row = self.resolve(vendor, model).models[0].at(at)
+        found = self._typical.get(row)
+        if found is not None:
+            return found
         rates = self.bands(row, "standard")[0].rates
         write = rates.cache_write_5m if row.vendor == "anthropic" else rates.cache_write_30m
-        return Typical(
+        found = self._typical[row] = Typical(
             input=rates.input,
             cache_read=rates.cache_read,
             cache_write=write,
@@ -296,6 +300,7 @@ class PriceTable:
             max_output_tokens=row.max_output_tokens,
             web_search_usd=self.web_search_usd(row)[0],
         )
+        return found
 
     def dearest(self, vendor: str, model: str, at: datetime, left: Openness = OPEN) -> Ceiling:
         """The most that a call can cost per token, and the limits of the model.
