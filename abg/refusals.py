@@ -32,6 +32,8 @@ def refusal_text(decision: Decision, scope: Scope, *, locked: bool, notional: bo
     frees = _frees(findings)
     if frees is not None:
         sentences.append(f"It frees up at {frees.isoformat(sep=' ', timespec='minutes')}")
+    if decision.busy:
+        sentences.append("Ask again when they have ended")
     remedy = LOCKED if locked else _remedy(findings[0], scope)
     return PREFIX + ". ".join([*sentences, remedy])
 

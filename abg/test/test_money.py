@@ -1,0 +1,53 @@
+"""USD: exact in, exact through, rounded only where people look."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from abg.money import show, show_exactly, usd
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("5", "5"), ("5.00", "5.00"), (5, "5"), (Decimal("0.1"), "0.1"), ("1e-3", "0.001")],
+)
+def test_what_is_an_amount(text, amount):
+    assert usd(text) == Decimal(amount)
+
+
+@pytest.mark.parametrize("value", ["", "five", "NaN", "Infinity", "-inf", 5.0, True, None, [1]])
+def test_what_is_none(value):
+    with pytest.raises(ValueError, match="not a"):
+        usd(value)
+
+
+@pytest.mark.parametrize(
+    ("amount", "places", "text"),
+    [
+        ("5.14", 2, "$5.14"),
+        ("0.005", 2, "$0.01"),
+        ("0.0184", 4, "$0.0184"),
+        ("-0.1", 2, "-$0.10"),
+        ("-0.001", 2, "$0.00"),
+        ("123456789012.345", 2, "$123456789012.35"),
+    ],
+)
+def test_shown_rounded_half_up(amount, places, text):
+    assert show(Decimal(amount), places) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [("0.019143", "0.019143"), ("1.50", "1.5"), ("0.00", "0"), ("-0", "0"), ("1E+3", "1000")],
+)
+def test_shown_in_full(amount, text):
+    assert show_exactly(Decimal(amount)) == text
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=0, max_value=10**9))
+def test_nothing_is_lost_in_full(amount):
+    assert Decimal(show_exactly(amount)) == amount
