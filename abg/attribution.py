@@ -17,11 +17,22 @@ import msgspec
 from attrs import evolve
 
 from abg.call import Call, Headers, Session
+from abg.projects import Projects
 
-__all__ = ["DEFAULT_SESSION", "LONGEST_NAME", "Attribution", "agent_of", "identify", "safe_name"]
+__all__ = [
+    "DEFAULT_SESSION",
+    "LONGEST_NAME",
+    "Attribution",
+    "agent_of",
+    "identify",
+    "safe_model",
+    "safe_name",
+]
 
 DEFAULT_SESSION = "default"
 LONGEST_NAME = 128
+LONGEST_MODEL = 512
+"""Characters of a model's name; an ARN may have some 300."""
 _KEPT = 111
 """Characters kept of a name that is replaced: with ``~`` and 16 digits they make 128."""
 
@@ -50,6 +61,12 @@ def safe_name(name: str) -> str:
     # A lone surrogate, as JavaScript writes for half an emoji, has its own bytes here.
     digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{visible[:_KEPT]}~{digest[:16]}"
+
+
+def safe_model(name: str) -> str:
+    """A model's name as abg keeps it: as asked, unless it is longer than any cloud's names or
+    holds what nobody sees; then as ``safe_name`` says."""
+    return name if len(name) <= LONGEST_MODEL and name.isprintable() else safe_name(name)
 
 
 _NAMES = (
@@ -107,7 +124,7 @@ def identify(
 
 
 class Attribution:
-    """``identify`` with a memory for Codex's title threads.
+    """``identify`` with a memory for Codex's title threads, and for projects.
 
     The TUI asks for a title in a thread and session of its own, some 40 ms after the user's turn,
     and names no parent (measured, 0.169). It belongs to the session in which its installation
@@ -116,6 +133,7 @@ class Attribution:
 
     def __init__(self) -> None:
         self._latest: dict[str, str] = {}
+        self.projects = Projects()
 
     def identify(
         self,
@@ -125,7 +143,15 @@ class Attribution:
         upstream: str | None = None,
     ) -> Session:
         """As the function of this name."""
-        said = _said(headers)
+        return self.projects.placed(self._titled(_said(headers), route_session, call, upstream))
+
+    def _titled(
+        self,
+        said: dict[str | None, bytes],
+        route_session: str | None,
+        call: Call | None,
+        upstream: str | None,
+    ) -> Session:
         turn = _turn_of(said)
         session = _session(route_session, said, turn, call, upstream)
         where = turn.installation_id

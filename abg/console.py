@@ -23,28 +23,31 @@ def allowed(session: str, model: str, cost: Decimal, session_total: Decimal, not
         f"[abg] ALLOW session={printable(session)} model={printable(model) or '?'} "
         f"cost={show(cost, 4)} session_total={show(session_total)}"
     )
-    return f"{line} | {note}" if note else line
+    return f"{line} | {printable(note)}" if note else line
 
 
 def warned(session: str, cost: Decimal, session_total: Decimal, warning: str) -> str:
     return (
         f"[abg] WARN session={printable(session)} cost={show(cost, 4)} "
-        f"session_total={show(session_total)} | {warning}"
+        f"session_total={show(session_total)} | {printable(warning)}"
     )
 
 
 def blocked(session: str, reason: str) -> str:
-    return f"[abg] BLOCKED session={printable(session)} | {reason}"
+    return f"[abg] BLOCKED session={printable(session)} | {printable(reason)}"
 
 
 def failed(session: str, model: str, reason: str) -> str:
-    return f"[abg] ERROR session={printable(session)} model={printable(model) or '?'} | {reason}"
+    return (
+        f"[abg] ERROR session={printable(session)} model={printable(model) or '?'} "
+        f"| {printable(reason)}"
+    )
 
 
 def unknown_model(model: str, as_model: str) -> str:
     return (
         f"[abg] unknown model {printable(model) or '(none)'}: priced as the dearest of its family "
-        f"({as_model}); add it under prices: to price it exactly"
+        f"({printable(as_model)}); add it under prices: to price it exactly"
     )
 
 

@@ -145,7 +145,8 @@ class Router:
         if target[:1] != b"/":
             inside = self._own_path(target)
             if inside is None:
-                return _refuse(400, _NO_FORWARD_PROXY if b"://" in target else "that is no path")
+                text = _NO_FORWARD_PROXY if b"://" in target else "that is no path"
+                return _refuse(400, text, _shape(said))
             target = inside
         if target[:4] == b"/abg" and target[4:5] in (b"", b"/", b"?"):
             return Route(Kind.OWN)
@@ -155,7 +156,7 @@ class Router:
         prefix = _Prefix()
         path = prefix.take(path)
         if prefix.problem:
-            return _refuse(400, prefix.problem)
+            return _refuse(400, prefix.problem, _shape(said))
         return self._place(method, path, mark + query, said, prefix)
 
     def _place(self, method: bytes, path: bytes, query: bytes, said: int, prefix: _Prefix) -> Route:
@@ -176,7 +177,8 @@ class Router:
         name = endpoint.name if endpoint is not None else "other"
         kind = _kind(method, endpoint, said)
         if kind is None:
-            return _refuse(400, "a method is spelt in capitals, and not overridden", dialect)
+            text = "a method is spelt in capitals, and not overridden"
+            return _refuse(400, text, dialect or f"{vendor}_other")
         if kind in (Kind.MODEL, Kind.UNMETERED) or method == b"POST":
             dialect = endpoint.dialect if endpoint is not None else ""
             if kind is Kind.UNMETERED and endpoint is not None and endpoint.kind is Kind.MODEL:
@@ -277,6 +279,11 @@ _AS_IT_IS = re.compile(rb"/api(?:/|$)|/v[0-9]")
 
 def _refuse(status: int, message: str, dialect: str = "") -> Route:
     return Route(Kind.REJECT, dialect or _NOTHING_IN_IT, status=status, message=f"[abg] {message}")
+
+
+def _shape(said: int) -> str:
+    """The dialect of a client of whom only the headers tell."""
+    return "anthropic_other" if said & _ANTHROPIC else ""
 
 
 def _by_headers(method: bytes, path: bytes, said: int) -> str:

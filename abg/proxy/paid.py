@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import evolve
 
-from abg.attribution import Attribution
+from abg.attribution import Attribution, safe_model
 from abg.bodies import BodyRoom
 from abg.book import Verdict
 from abg.call import Headers
@@ -129,6 +129,9 @@ class PaidCall(Passage):
         config, dialect = self._corridor.config, self._dialect
         plain = self._plain(body)
         call = dialect.read_call(self._route.endpoint, plain or b"")
+        model = safe_model(call.model)
+        if model is not call.model:
+            call = evolve(call, model=model)
         if plain is None:
             call = evolve(call, readable=False, body_bytes=len(body) * UNPACKED)
         elif plain is not body:
@@ -371,8 +374,9 @@ def reads_whole(route: Route, headers: Headers) -> bool:
 
 
 def header(headers: Headers, name: bytes) -> bytes:
+    size = len(name)
     for key, value in headers:
-        if key.lower() == name:
+        if len(key) == size and key.lower() == name:
             return value
     return b""
 

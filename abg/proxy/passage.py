@@ -131,6 +131,7 @@ class Passage:
         if self._done:
             return
         end = _FAILURES.get(kind, "upstream_failed")
+        message = f"{self._upstream_name()}: {message}"
         if self._answered:
             rest = self._meter_end(False)
             if rest and self._decoder is None:
@@ -171,6 +172,11 @@ class Passage:
         self._done = True
         self._corridor.left(self)
 
+    def _upstream_name(self) -> str:
+        """The vendor's address for people; a user's name and password in it are not told."""
+        scheme, _, place = self._corridor.router.origin(self._route.upstream).partition("://")
+        return f"{scheme}://{place.rpartition('@')[2]}"
+
     # -- what differs --------------------------------------------------------------------------
 
     def _metered(self) -> bool:
@@ -190,7 +196,7 @@ class Passage:
 
     def _prepare_decoder(self, headers: Headers) -> None:
         for name, value in headers:
-            if name.lower() == b"content-encoding":
+            if len(name) == 16 and name.lower() == b"content-encoding":
                 try:
                     self._decoder = decoder_for(value)
                 except UnreadableBody:

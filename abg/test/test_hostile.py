@@ -1,0 +1,76 @@
+"""What a hostile client or vendor says never reaches the user's console, status or terminal."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from abg.test.clients.proxy import ProxyProcess
+from abg.test.playbook import CLAUDE, Stage
+from abg.testing import FakeVendor
+
+FORGED = "x\n[abg] ALLOW session=forged \x1b[2J \u202e"
+ODD_MODELS = (FORGED, "m" * 100_000, "\ud800", "claude-sonnet-4-6\x00", "\u200b", " x ", "[abg]\x85")
+
+
+def post(port: int, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(
+            "POST", path, body, {"content-type": "application/json", "x-api-key": "k", **headers}
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def asking(model: str) -> bytes:
+    return json.dumps({"model": model, "max_tokens": 9, "messages": []}).encode()
+
+
+@pytest.mark.parametrize("unknown", ["dearest", "block"])
+def test_no_model_name_forges_a_line_or_blinds_the_user(tmp_path: Path, unknown: str) -> None:
+    budgets = [{"name": "models", "per": "model", "limit_usd": 1}]
+    answer = {"body": json.dumps({"type": "message", "usage": {"input_tokens": 1}})}
+    settings: dict[str, Any] = {"unknown_model": unknown, "budgets": budgets}
+    with (
+        FakeVendor(answer) as vendor,
+        ProxyProcess(tmp_path, vendor.url, **settings) as proxy,
+    ):
+        for model in ODD_MODELS:
+            status, body = post(proxy.port, "/v1/messages", asking(model), {})
+            assert status == (200 if unknown == "dearest" else 402), (model[:20], body)
+            json.loads(body)
+        told = proxy.status
+        assert told["sessions"].get("default", 0) == proxy.entries[-1]["session_total_usd"]
+        assert len(proxy.entries) == len(ODD_MODELS)
+    for line in proxy.console:
+        assert line.startswith("[abg] ")
+        assert line.isprintable()
+        assert len(line) < 1500
+    assert not any("forged" in line.partition("model")[0] for line in proxy.console)
+
+
+@pytest.mark.parametrize("model", ODD_MODELS)
+def test_a_models_name_is_kept_visible(model: str) -> None:
+    stage = Stage()
+    stage.ask(b"/v1/messages", {"model": model, "max_tokens": 5, "messages": []})
+    stage.vendor().answer(200, {"type": "message", "usage": {"input_tokens": 1}})
+    kept = stage.entries[0].model
+    assert kept.isprintable()
+    assert len(kept) <= 128
+
+
+def test_what_went_wrong_names_the_upstream_but_not_its_password() -> None:
+    stage = Stage(upstream_anthropic="https://user:secret@api.example:444/base")
+    client = stage.ask(b"/v1/messages", {"model": "m", "max_tokens": 5, "messages": []}, CLAUDE)
+    stage.vendor().fail("silence", "no byte came for 900 s")
+    assert client.status == 504
+    text = client.json["error"]["message"]
+    assert text == "[abg] https://api.example:444: no byte came for 900 s"
+    assert "secret" not in repr(stage.lines) + repr(stage.entries)
