@@ -238,15 +238,30 @@ class Book:
         """How many wait."""
         return len(self._queue)
 
-    def status(self, now: datetime) -> Status:
+    def status(self, now: datetime, session: str | None = None) -> Status:
+        """Where everything stands.
+
+        Args:
+            session: only this session, and what is nobody's own, is of interest.
+        """
         now = instant(now)
         sessions = self._shapes.sessions
+        names = sessions.keys(now) if session is None else [session] if session else []
         return Status(
-            {name: sessions.spent(name, now) for name in sessions.keys(now)},
+            {name: sessions.spent(name, now) for name in names},
             self._shapes.days.spent("", now),
-            budget_rows(self._rules, self._overrides, self._zone, now),
+            budget_rows(self._rules, self._overrides, self._zone, now, session),
             list(self._overrides.blocked),
         )
+
+    def limit(
+        self, now: datetime, *, budget: str | None = None, session: str | None = None
+    ) -> Decimal | None:
+        """The limit in force: of a session's own budget, or of the one that is named, for that
+        session if one is given; None: none is."""
+        rules = self._rules
+        check = rules.named(budget) if budget is not None else rules.own(session or "")
+        return None if check is None else self._judge.limit(check, session or "", instant(now))
 
     # -- inside ------------------------------------------------------------------------------
 

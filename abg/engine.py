@@ -33,6 +33,12 @@ from abg.wire.tunnel import Proxies
 
 __all__ = ["Engine"]
 
+FIRST_LEASE, FIRST_LEASE_SECONDS = "(start)", 60.0
+"""Of a proxy that lives on leases: its own, until the first ``abg run`` takes one."""
+
+LINGER_SECONDS = 0.05
+"""From the end of the last lease to the stop: the answer to who gave it back still leaves."""
+
 
 def counting_budgets(config: Config) -> tuple[Budget, ...]:
     """The budgets by which calls are judged: with ``subscription_budgets: ignore`` none of them
@@ -145,7 +151,9 @@ class Engine:
         keys = read_keys(config.credentials, os.environ)
         self.admin_token = admin_token(self.places.admin_token)
         self.ephemeral = False
+        """It lives on leases, and ends with the last one."""
         self._leases: dict[str, Any] = {}
+        self._ending: Any = None
         table = price_table(config, self.places)
         self.book = Book(
             counting_budgets(config),
@@ -228,26 +236,44 @@ class Engine:
         self.corridor.shut()
         if self._ticker.running:
             self._ticker.stop()
-        if self._wake is not None and self._wake.active():
-            self._wake.cancel()
+        for timer in (self._wake, self._ending, *self._leases.values()):
+            if timer is not None and timer.active():
+                timer.cancel()
         self.pool.close()
         self.journal.close()
 
     @property
     def leases(self) -> int:
         """How many ``abg run`` keep this proxy alive."""
-        return len(self._leases)
+        return len(self._leases) - (FIRST_LEASE in self._leases)
+
+    def live_on_leases(self) -> None:
+        """Stop with the last lease; at first there is one that bridges the time until whoever
+        started this proxy takes his own, lest it lives for ever if he dies before."""
+        self.ephemeral = True
+        self.lease(FIRST_LEASE, FIRST_LEASE_SECONDS)
 
     def lease(self, id: str, ttl: float) -> None:
         """Keep the proxy alive for ``ttl`` seconds; 0 ends the lease. With the last one that
-        ends, a proxy that was started for them stops."""
+        ends, a proxy that was started for them stops, unless a new one comes at once."""
+        if ttl > 0:
+            self._drop_lease(FIRST_LEASE)
+        self._drop_lease(id)
+        if ttl > 0:
+            self._leases[id] = self.reactor.callLater(ttl, self.lease, id, 0)
+            if self._ending is not None and self._ending.active():
+                self._ending.cancel()
+            self._ending = None
+        elif not self._leases and self.ephemeral and self._ending is None:
+            self._ending = self.reactor.callLater(LINGER_SECONDS, self._end)
+
+    def _drop_lease(self, id: str) -> None:
         timer = self._leases.pop(id, None)
         if timer is not None and timer.active():
             timer.cancel()
-        if ttl > 0:
-            self._leases[id] = self.reactor.callLater(ttl, self.lease, id, 0)
-        elif not self._leases and self.ephemeral:
-            self.reactor.callLater(0.05, self.on_stop)
+
+    def _end(self) -> None:
+        self.on_stop()
 
     def _tick(self) -> None:
         self.journal.tick()

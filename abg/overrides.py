@@ -6,15 +6,17 @@ A line that cannot be understood changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from heapq import merge
 from typing import Any
 
 from attrs import frozen
 
 from abg.ledger import Event
-from abg.money import EXACT, usd
+from abg.money import EXACT, ZERO, usd
 from abg.rules import Check
 from abg.windows import instant
 
@@ -44,24 +46,57 @@ class Raise:
     until: datetime | None
     configured: Decimal | None
     """The configured limit that was raised: once that is changed, the raise is void."""
+    at_most: bool = False
+    """``to`` only lowers: where the limit is lower already, it stays."""
+
+    def replaces(self, other: Raise) -> bool:
+        """Whether an earlier change of the same accounts no longer matters, now or later."""
+        if self.to is None or self.until is not None:
+            return False
+        if self.configured is not None and self.configured != other.configured:
+            return False
+        if not self.at_most:
+            return True
+        return other.at_most and other.to is not None and other.to >= self.to
+
+    def applied(self, limit: Decimal | None) -> Decimal | None:
+        """The limit after this change."""
+        if self.to is not None:
+            return min(limit, self.to) if self.at_most and limit is not None else self.to
+        if self.by is None or limit is None:
+            return limit
+        return max(ZERO, EXACT.add(limit, self.by))
+
+
+_Place = tuple[str, "str | None"]
+"""A budget's name and an account's key, as in ``Raise``."""
+
+_Made = tuple[int, Raise]
+"""In which order, and what."""
 
 
 class Overrides:
-    """Raised limits and blocked sessions."""
+    """Raised limits and blocked sessions.
+
+    Changes are kept by the accounts that they concern, so that a decision looks at its own only:
+    ten thousand sessions with a budget each cost it nothing.
+    """
 
     def __init__(self) -> None:
         self.blocked: dict[str, None] = {}
         """Sessions, or ``EVERYBODY``."""
-        self._raises: list[Raise] = []
+        self._raises: dict[_Place, list[_Made]] = {}
+        self._ends: list[tuple[datetime, int, _Place]] = []
+        """When changes for a time run out, the next one first; some may be replaced by now."""
+        self._made = 0
 
     def apply(self, event: Event) -> None:
         """Fold an event; other kinds are ignored."""
         if event.event == "raise":
             found = _read_raise(event.data, instant(event.ts))
             if found is not None:
-                now = instant(event.ts)
-                kept = [r for r in self._raises if r.until is None or r.until > now - EXPIRED_KEPT]
-                self._raises = [*kept, found]
+                self._forget(instant(event.ts) - EXPIRED_KEPT)
+                self._keep(found)
         elif event.session_id is not None:
             if event.event == "block":
                 self.blocked[event.session_id] = None
@@ -83,23 +118,25 @@ class Overrides:
 
     def limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
         """The limit in force for one account."""
-        limit = check.limit
+        limit = configured = check.limit
         if check.requests:
             return limit
-        for change in self._raises:
-            if self._concerns(change, check, key) and (change.until is None or now < change.until):
-                if change.to is not None:
-                    limit = change.to
-                elif change.by is not None and limit is not None:
-                    limit = EXACT.add(limit, change.by)
+        for _, change in self._concerning(check, key):
+            if change.until is not None and now >= change.until:
+                continue
+            if change.configured is None or change.configured == configured:
+                limit = change.applied(limit)
         return limit
 
     def ends_after(self, now: datetime) -> datetime | None:
         """When the next raise runs out."""
-        ends = [r.until for r in self._raises if r.until is not None and r.until > now]
-        return min(ends, default=None)
+        at = bisect_right(self._ends, now, key=_end)
+        return self._ends[at][0] if at < len(self._ends) else None
 
     def dump(self) -> dict[str, Any]:
+        made = sorted(
+            (one for some in self._raises.values() for one in some), key=lambda one: one[0]
+        )
         return {
             "blocked": list(self.blocked),
             "raises": [
@@ -110,8 +147,9 @@ class Overrides:
                     _text(r.to),
                     None if r.until is None else r.until.isoformat(),
                     _text(r.configured),
+                    r.at_most,
                 ]
-                for r in self._raises
+                for _, r in made
             ],
         }
 
@@ -121,8 +159,7 @@ class Overrides:
         Raises:
             KeyError, ValueError, TypeError: not what ``dump`` gave.
         """
-        self.blocked = dict.fromkeys(str(name) for name in data["blocked"])
-        self._raises = [
+        raises = [
             Raise(
                 budget,
                 key,
@@ -130,18 +167,56 @@ class Overrides:
                 _amount(to),
                 None if until is None else instant(datetime.fromisoformat(until)),
                 _amount(configured),
+                at_most is True,
             )
-            for budget, key, by, to, until, configured in data["raises"]
+            for budget, key, by, to, until, configured, at_most in data["raises"]
         ]
+        self.blocked = dict.fromkeys(str(name) for name in data["blocked"])
+        self._raises, self._ends, self._made = {}, [], 0
+        for change in raises:
+            self._keep(change)
 
-    def _concerns(self, change: Raise, check: Check, key: str) -> bool:
-        if change.configured is not None and change.configured != check.limit:
-            return False
-        if change.budget == OWN:
-            return check.kind == "session" and change.key == key
-        if change.budget != check.name:
-            return False
-        return change.key is None or change.key == key or check.kind == "daily"
+    # -- inside ------------------------------------------------------------------------------
+
+    def _keep(self, change: Raise) -> None:
+        place = (change.budget, change.key)
+        earlier = self._raises.get(place, [])
+        self._made += 1
+        kept = [made for made in earlier if not change.replaces(made[1])]
+        self._raises[place] = [*kept, (self._made, change)]
+        if change.until is not None:
+            insort(self._ends, (change.until, self._made, place), key=_end)
+
+    def _forget(self, horizon: datetime) -> None:
+        """Let go of what ran out before an instant."""
+        gone = bisect_right(self._ends, horizon, key=_end)
+        for _, number, place in self._ends[:gone]:
+            kept = [made for made in self._raises.get(place, ()) if made[0] != number]
+            if kept:
+                self._raises[place] = kept
+            else:
+                self._raises.pop(place, None)
+        del self._ends[:gone]
+
+    def _concerning(self, check: Check, key: str) -> Iterable[_Made]:
+        """The changes that concern an account, in the order in which they were made."""
+        get = self._raises.get
+        found = [some for some in (get((check.name, key)), get((check.name, None))) if some]
+        if check.kind == "session":
+            own = get((OWN, key))
+            if own:
+                found.append(own)
+        if len(found) < 2:
+            return found[0] if found else ()
+        return merge(*found, key=_number)
+
+
+def _number(made: _Made) -> int:
+    return made[0]
+
+
+def _end(of: tuple[datetime, int, _Place]) -> datetime:
+    return of[0]
 
 
 def _read_raise(data: Mapping[str, Any], at: datetime) -> Raise | None:
@@ -159,6 +234,10 @@ def _read_raise(data: Mapping[str, Any], at: datetime) -> Raise | None:
         return None
     if by is None and to is None:
         return None
+    if to is not None:
+        to = max(ZERO, to)
+    if budget == "daily":
+        session = None  # there is one day for all
     return Raise(
         budget if isinstance(budget, str) else OWN,
         session if isinstance(session, str) else None,
@@ -166,6 +245,7 @@ def _read_raise(data: Mapping[str, Any], at: datetime) -> Raise | None:
         to,
         None if until is None else instant(until),
         configured,
+        data.get("at_most") is True,
     )
 
 

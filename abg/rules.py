@@ -187,17 +187,30 @@ class Rules:
         """Whether a limit counts for an account: another row may stand in its stead there."""
         if check.index != SESSION:
             return True
-        fits = [
-            row
-            for row in self._rows
-            if all(test(key) for index, test in row.by_session if index == SESSION)
-        ]
+        fits = self._of_session(key)
         row = next((row for row in fits if check in row.checks), None)
         if row is None or not row.own:
             return row is not None
         return row is max((row for row in fits if row.own), key=_rank)
 
+    def own(self, session: str) -> Check | None:
+        """The limit of a session's own budget, in USD; None: no row is such."""
+        rows = [row for row in self._of_session(session) if row.own]
+        return max(rows, key=_rank).checks[0] if rows else None
+
+    def named(self, name: str) -> Check | None:
+        """The limit in USD of the budget of this name; None: there is no such row."""
+        return next((row.checks[0] for row in self._rows if row.checks[0].name == name), None)
+
     # -- inside ------------------------------------------------------------------------------
+
+    def _of_session(self, session: str) -> list[_Row]:
+        """The rows that may speak of a session, by its name."""
+        return [
+            row
+            for row in self._rows
+            if all(test(session) for index, test in row.by_session if index == SESSION)
+        ]
 
     def _group(self, about: tuple[str, str, str, str]) -> _Group:
         agent, model, project, auth = about

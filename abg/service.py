@@ -73,10 +73,11 @@ class GuardService(Service):
             ) from None
         host: Any = self.port.getHost()
         engine.on_stop = self._reactor.stop
-        engine.ephemeral = self._ephemeral
         engine.corridor.bound = (host.host, host.port)
         engine.journal.announce(host.host, host.port, __version__)
         engine.start()
+        if self._ephemeral:
+            engine.live_on_leases()
         super().startService()
         self._say(console.listening(host.host, host.port))
         self._say(console.budgets(config.session_budget_usd, config.daily_budget_usd))

@@ -9,7 +9,7 @@ from typing import Any
 
 from abg.money import ZERO
 from abg.overrides import Overrides
-from abg.rules import SEPARATOR, Check, Rules
+from abg.rules import SEPARATOR, SESSION, SUBAGENT, Check, Rules
 
 __all__ = ["budget_rows"]
 
@@ -18,9 +18,12 @@ ROWS = 200
 
 
 def budget_rows(
-    rules: Rules, overrides: Overrides, zone: tzinfo, now: datetime
+    rules: Rules, overrides: Overrides, zone: tzinfo, now: datetime, session: str | None = None
 ) -> list[dict[str, Any]]:
     """One row for each budget and account. Amounts are Decimal USD, times ISO text in ``zone``.
+
+    Args:
+        session: of the accounts of sessions only this one's, also before its first call.
 
     Keys: ``name``, ``kind``, ``per``, ``key``, ``window``, ``limit_usd`` (in force),
     ``configured_usd``, ``spent_usd``, ``held_usd``, ``warn_at``, ``action``, ``resets_at`` (end of
@@ -30,7 +33,7 @@ def budget_rows(
     rows = []
     for checks in rules.everything():
         money = checks[0]
-        for key in _keys(money, rules, now):
+        for key in _keys(money, rules, now, session):
             row = _row(money, overrides, key, zone, now)
             for counted in checks[1:]:
                 row["requests"] = int(counted.sums.spent(key, now))
@@ -40,13 +43,17 @@ def budget_rows(
     return rows
 
 
-def _keys(check: Check, rules: Rules, now: datetime) -> Iterable[str]:
+def _keys(check: Check, rules: Rules, now: datetime, session: str | None) -> Iterable[str]:
     if check.pooled:
         return ("",)
+    if session is not None and check.index == SESSION:
+        return (session,) if session and rules.speaks(check, session) else ()
     used = (key for key in check.sums.keys(now) if rules.speaks(check, key))
     keys = dict.fromkeys(islice(used, ROWS))
     held = check.accounts.held
     keys.update(dict.fromkeys(key for key in held if rules.speaks(check, key)))
+    if session is not None and check.index == SUBAGENT:
+        return [key for key in keys if key.startswith(session + SEPARATOR)]
     return keys
 
 

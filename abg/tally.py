@@ -23,6 +23,7 @@ class SessionTally:
 
     __slots__ = (
         "agent",
+        "auth",
         "blocked",
         "cache_read_tokens",
         "cache_write_tokens",
@@ -30,6 +31,7 @@ class SessionTally:
         "first_ts",
         "input_tokens",
         "last_ts",
+        "model",
         "output_tokens",
         "requests",
     )
@@ -41,6 +43,8 @@ class SessionTally:
         self.cost_usd: Decimal = ZERO
         self.first_ts = self.last_ts = first_ts
         self.agent = "unknown"
+        self.auth = "none"
+        self.model = ""
 
     def as_dict(self) -> dict[str, Any]:
         minutes = max(1.0, (self.last_ts - self.first_ts) / 60)
@@ -54,6 +58,8 @@ class SessionTally:
             "cost_usd": self.cost_usd,
             "usd_per_minute": round(self.cost_usd / Decimal(minutes), 6),
             "agent": self.agent,
+            "auth": self.auth,
+            "model": self.model,
             "last_ts": self.last_ts,
         }
 
@@ -88,6 +94,8 @@ class Tally:
                 self.sessions.popitem(last=False)
         session.last_ts = max(session.last_ts, stamp)
         session.agent = entry.agent
+        session.auth = entry.auth or "none"
+        session.model = entry.model
         if entry.action == "block":
             session.blocked += 1
             return

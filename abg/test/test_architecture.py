@@ -53,6 +53,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "priceimport",
         "pricing",
         "pricing.*",
+        "projects",
         "refusals",
         "report",
         "report.*",

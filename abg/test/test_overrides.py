@@ -88,6 +88,54 @@ def test_raises_add_up_in_the_order_in_which_they_were_made(overrides):
     assert limits(overrides)["session"] == 12
 
 
+def test_a_limit_that_is_set_replaces_what_was_before(overrides):
+    for to in (10, 3, 7):
+        overrides.apply(change(session_id="s", by_usd=D(1), for_seconds=60))
+        overrides.apply(change(session_id="s", to_usd=D(to)))
+    assert limits(overrides)["session"] == 7
+    assert len(overrides.dump()["raises"]) == 1
+    overrides.apply(change(session_id="s", to_usd=D(99), for_seconds=60))
+    assert limits(overrides)["session"] == 99
+    assert limits(overrides, now=NOON + HOUR)["session"] == 7, "only for a time"
+    overrides.apply(Event(NOON + EXPIRED_KEPT + HOUR, "raise", {"session_id": "t", "to_usd": D(1)}))
+    assert len(overrides.dump()["raises"]) == 2, "what has run out is forgotten"
+    assert limits(overrides)["session"] == 7
+
+
+def test_what_only_lowers_never_raises(overrides):
+    for to in (4, 3, 8):
+        overrides.apply(change(session_id="s", to_usd=D(to), at_most=True))
+        overrides.apply(change(budget="open", to_usd=D(to), at_most=True))
+    assert limits(overrides)["session"] == limits(overrides)["open"] == 3
+    overrides.apply(change(session_id="s", to_usd=D(6)))
+    assert limits(overrides)["session"] == 6
+    again = Overrides()
+    again.load(json.loads(json.dumps(overrides.dump())))
+    assert limits(again) == limits(overrides)
+
+
+def test_a_limit_is_never_below_nothing(overrides):
+    overrides.apply(change(session_id="s", by_usd=D(-9)))
+    overrides.apply(change(budget="daily", to_usd=D(-1)))
+    assert limits(overrides)["session"] == limits(overrides)["daily"] == 0
+    overrides.apply(change(session_id="s", by_usd=D(0)))
+    assert limits(overrides)["session"] == 0
+
+
+def test_a_void_raise_replaces_none_that_is_valid(overrides):
+    overrides.apply(change(budget="daily", to_usd=D(30)))
+    overrides.apply(change(budget="daily", to_usd=D(99), configured_usd=D(15)))
+    assert limits(overrides)["daily"] == 30
+
+
+def test_a_decision_looks_at_its_own_raises_only(overrides):
+    for number in range(10_000):
+        overrides.apply(change(session_id=f"run-{number}", to_usd=D(2)))
+    check, key = checks("run-77")["session", "session"]
+    assert overrides.limit(check, key, NOON) == 2
+    assert len(list(overrides._concerning(check, key))) == 1
+
+
 def test_a_limit_can_be_set_where_there_was_none(overrides):
     assert limits(overrides)["open"] is None
     overrides.apply(change(budget="open", by_usd=D(1)))

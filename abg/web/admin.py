@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from importlib import resources
 from typing import Any
@@ -17,9 +18,12 @@ from twisted.web.server import NOT_DONE_YET
 
 from abg import __version__
 from abg.access import check_access
+from abg.attribution import safe_name
 from abg.engine import Engine
 from abg.errors import AbgError
+from abg.ledger import sound
 from abg.money import ZERO, usd
+from abg.tally import SessionTally
 
 __all__ = ["Admin"]
 
@@ -43,11 +47,11 @@ class Admin:
         self._engine = engine
         self._guard = engine.guard
         self._book = engine.book
-        self._reads: Mapping[bytes, Callable[[], Any]] = {
+        self._reads: Mapping[bytes, Callable[[str | None], Any]] = {
             b"/abg/status": self.status,
             b"/abg/healthz": self.health,
-            b"/abg/budgets": lambda: {"budgets": self.status()["budgets"]},
-            b"/abg/holds": lambda: {"holds": self.holds()},
+            b"/abg/budgets": lambda session: {"budgets": self.status(session)["budgets"]},
+            b"/abg/holds": lambda session: {"holds": self.holds()},
         }
         self._acts: Mapping[bytes, Callable[[dict[str, Any]], Any]] = {
             b"/abg/reset": self.reset,
@@ -75,11 +79,12 @@ class Admin:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def status(self) -> dict[str, Any]:
+    def status(self, session: str | None = None) -> dict[str, Any]:
+        """All that is known; of sessions only the one that is named, if one is."""
         engine, guard = self._engine, self._guard
-        now = engine.clock()
-        book = self._book.status(now)
-        info = {name: tally.as_dict() for name, tally in guard.tally.sessions.items()}
+        config, now = engine.config, engine.clock()
+        book = self._book.status(now, session)
+        info = self._session_info(session, now)
         return {
             "sessions": book.sessions,
             "today_total_usd": book.today_total,
@@ -90,20 +95,35 @@ class Admin:
             "counts": dict(guard.tally.counts),
             "session_info": info,
             "unknown_models": list(guard.tally.unknown_models),
-            "enforcement": engine.config.enforcement,
-            "block_on_limit": engine.config.block_on_limit,
-            "locked": engine.config.lock_budgets,
+            "enforcement": config.enforcement,
+            "block_on_limit": config.block_on_limit,
+            "locked": config.lock_budgets,
+            "subscription_budgets": config.subscription_budgets,
+            "hook_tells_model": config.hook_tells_model,
+            "custody": bool(config.credentials),
+            "ephemeral": engine.ephemeral,
             "ledger": {
                 "path": str(engine.ledger_path),
                 "healthy": engine.journal.healthy,
                 "problem": engine.journal.problem,
             },
-            "config": str(engine.config.source or ""),
+            "config": str(config.source or ""),
             "version": __version__,
             "uptime_seconds": round((now - engine.started).total_seconds(), 1),
         }
 
-    def health(self) -> dict[str, Any]:
+    def _session_info(self, session: str | None, now: datetime) -> dict[str, Any]:
+        """What sessions did since the start, and the limit in force of each one's own budget."""
+        tallies: Mapping[str, SessionTally] = self._guard.tally.sessions
+        if session is not None:
+            known = tallies.get(session) or SessionTally(now.timestamp())
+            tallies = {session: known} if session else {}
+        return {
+            name: {**tally.as_dict(), "budget_usd": self._book.limit(now, session=name)}
+            for name, tally in tallies.items()
+        }
+
+    def health(self, session: str | None = None) -> dict[str, Any]:
         journal = self._engine.journal
         if not journal.healthy and self._engine.config.on_ledger_error == "block":
             raise Refused(503, f"ledger cannot be written: {journal.problem}")
@@ -134,28 +154,39 @@ class Admin:
         return {"session": session, "was_usd": before}
 
     def raise_budget(self, body: dict[str, Any]) -> Any:
-        self._unlocked()
         change: dict[str, Any] = {"who": _who(body)}
+        whose: dict[str, str] = {}
         if "budget" in body:
-            change["budget"] = _text(body, "budget")
+            change["budget"] = whose["budget"] = _text(body, "budget")
             if change["budget"] not in {b.name for b in self._engine.config.budgets}:
                 raise Refused(404, f"there is no budget named {change['budget']!r}")
         if "session" in body:
-            change["session_id"] = _text(body, "session")
-        if not {"budget", "session_id"} & set(change):
+            change["session_id"] = whose["session"] = safe_name(_text(body, "session"))
+        if not whose:
             raise Refused(400, "name a session or a budget")
         for key in ("by_usd", "to_usd"):
             if body.get(key) is not None:
                 change[key] = _amount(body, key)
         if ("by_usd" in change) == ("to_usd" in change):
             raise Refused(400, "give either by_usd or to_usd")
+        limit = self._book.limit(self._engine.clock(), **whose)
+        if self._engine.config.lock_budgets:
+            # Locked budgets can still be made smaller, as ``abg run --budget`` does.
+            if "to_usd" not in change or (limit is not None and change["to_usd"] > limit):
+                self._unlocked()
+            change["at_most"] = True
+        elif "by_usd" in change:
+            if not change["by_usd"]:
+                raise Refused(400, "by_usd is more than 0")
+            if limit is None:
+                raise Refused(400, "there is no limit that could be raised; give one as to_usd")
         if body.get("for_seconds") is not None:
             seconds = body["for_seconds"]
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds <= 0:
                 raise Refused(400, "for_seconds is a positive number")
             change["for_seconds"] = int(seconds)
         self._guard.event("raise", **change)
-        return {"raised": change}
+        return {"raised": change, "limit_usd": self._book.limit(self._engine.clock(), **whose)}
 
     def block(self, body: dict[str, Any]) -> Any:
         session = "*" if body.get("all") is True else _text(body, "session")
@@ -179,6 +210,10 @@ class Admin:
         ttl = body.get("ttl_seconds", 30)
         if isinstance(ttl, bool) or not isinstance(ttl, (int, float)) or not 0 <= ttl <= 3600:
             raise Refused(400, "ttl_seconds is a number from 0 to 3600")
+        session, project = body.get("session"), body.get("project")
+        if isinstance(session, str) and isinstance(project, str) and session and project:
+            projects = self._engine.corridor.attribution.projects
+            projects.works_on(safe_name(session), safe_name(project))
         self._engine.lease(_text(body, "id"), float(ttl))
         return {"leases": self._engine.leases}
 
@@ -205,7 +240,7 @@ class Admin:
         read = self._reads.get(path)
         if read is None:
             raise Refused(404, "abg has no such page; try /abg/status")
-        return _json(request, 200, read())
+        return _json(request, 200, read(_session(request)))
 
     def _act(self, request: Any, path: bytes) -> Any:
         act = self._acts.get(path)
@@ -248,7 +283,11 @@ class Admin:
 
 
 def _json(request: Any, status: int, value: Any) -> Any:
-    body = _encode(value) + b"\n"
+    try:
+        body = _encode(value) + b"\n"
+    except UnicodeEncodeError:
+        # Half an emoji in a name may never cost the user the view of his money.
+        body = _encode(sound(value)) + b"\n"
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
     request.setHeader(b"cache-control", b"no-store")
@@ -257,6 +296,12 @@ def _json(request: Any, status: int, value: Any) -> Any:
         request.write(body)
     request.finish()
     return NOT_DONE_YET
+
+
+def _session(request: Any) -> str | None:
+    """The session that ``?session=NAME`` names, as abg writes it; None: all are meant."""
+    given = request.args.get(b"session")
+    return safe_name(given[-1].decode("utf-8", "surrogateescape")) if given else None
 
 
 def _text(body: dict[str, Any], key: str) -> str:
