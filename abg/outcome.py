@@ -12,6 +12,7 @@ from typing import Any
 from attrs import frozen
 
 from abg import console
+from abg.attribution import safe_model
 from abg.background import OpenCall
 from abg.finding import Finding
 from abg.flight import Flight
@@ -137,7 +138,7 @@ def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
     """The ledger's line for a call that ended at ``now`` (seconds, monotonic)."""
     session, call, reading = flight.session, flight.call, outcome.reading
     usage, answered = reading.usage, flight.answered_at
-    model = reading.model or call.model
+    model = safe_model(reading.model) if reading.model else call.model
     shadow = would_block(flight)
     assert flight.admitted_at is not None
     return Entry(

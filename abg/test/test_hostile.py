@@ -14,7 +14,8 @@ from abg.test.playbook import CLAUDE, Stage
 from abg.testing import FakeVendor
 
 FORGED = "x\n[abg] ALLOW session=forged \x1b[2J \u202e"
-ODD_MODELS = (FORGED, "m" * 100_000, "\ud800", "claude-sonnet-4-6\x00", "\u200b", " x ", "[abg]\x85")
+LONG = "m" * 100_000
+ODD_MODELS = (FORGED, LONG, "\ud800", "claude-sonnet-4-6\x00", "\u200b", " x ", "[abg]\x85")
 
 
 def post(port: int, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
@@ -61,9 +62,11 @@ def test_a_models_name_is_kept_visible(model: str) -> None:
     stage = Stage()
     stage.ask(b"/v1/messages", {"model": model, "max_tokens": 5, "messages": []})
     stage.vendor().answer(200, {"type": "message", "usage": {"input_tokens": 1}})
-    kept = stage.entries[0].model
-    assert kept.isprintable()
-    assert len(kept) <= 128
+    stage.ask(b"/v1/messages", {"model": "claude-opus-4-8", "max_tokens": 5, "messages": []})
+    stage.vendor().answer(200, {"type": "message", "model": model, "usage": {"input_tokens": 1}})
+    for entry in stage.entries:
+        assert entry.model.isprintable()
+        assert len(entry.model) <= 128
 
 
 def test_what_went_wrong_names_the_upstream_but_not_its_password() -> None:
