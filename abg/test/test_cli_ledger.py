@@ -57,7 +57,9 @@ def test_a_repaired_copy_is_written(desk: Desk, capsys: pytest.CaptureFixture[st
     assert call("repair", str(desk.path)) == 0
     out = capsys.readouterr().out
     assert "left out ledger.jsonl:5 (byte " in out
-    assert "1 adjustment for lines that are lost: $0.0100\n25 lines linked anew\n29 lines kept" in out
+    assert (
+        "1 adjustment for lines that are lost: $0.0100\n25 lines linked anew\n29 lines kept" in out
+    )
     assert call("verify", f"{desk.path}.repaired") == 0
 
 

@@ -73,8 +73,6 @@ def test_only_the_last_sampling_is_filled_in():
     st.none() | st.integers(1, 10**6),
 )
 def test_never_less_than_what_was_seen(seen, streamed, seconds, answered, limit):
-    reading = Reading(
-        samplings=(Sampling(Usage(output_tokens=seen)),), output_bytes=streamed
-    )
+    reading = Reading(samplings=(Sampling(Usage(output_tokens=seen)),), output_bytes=streamed)
     presumed = presume(reading, CALL, Shortfall(seconds, answered, limit))
     assert output(presumed) >= seen

@@ -43,6 +43,19 @@ def post(url: str, body: Any, **headers: str) -> tuple[int, bytes]:
         return error.code, error.read()
 
 
+def talk_to(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port))
+
+
+def send(client: socket.socket, body: Any) -> None:
+    """One POST, and the answer is left to the caller."""
+    raw = json.dumps(body).encode()
+    client.sendall(
+        b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: k\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(raw), raw)
+    )
+
+
 def start(folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command that is expected to end by itself."""
     return subprocess.run(
@@ -95,18 +108,13 @@ def test_a_session_that_hits_its_cap_is_stopped_and_a_restart_remembers(tmp_path
 def test_a_kill_forgets_nothing_that_was_in_flight(tmp_path):
     with FakeVendor({"delay": 60}) as vendor:
         proxy = ProxyProcess(tmp_path, vendor.url)
-        with pytest.raises(AssertionError), proxy:
-            with socket.create_connection(("127.0.0.1", proxy.port)) as client:
-                body = json.dumps(ASK).encode()
-                client.sendall(
-                    b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: k\r\n"
-                    b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-                )
-                deadline = time.monotonic() + 10
-                while not vendor.records and time.monotonic() < deadline:
-                    time.sleep(0.02)
-                proxy._process.send_signal(signal.SIGKILL)
-                proxy._process.wait(10)
+        with pytest.raises(AssertionError), proxy, talk_to(proxy.port) as client:
+            send(client, ASK)
+            deadline = time.monotonic() + 10
+            while not vendor.records and time.monotonic() < deadline:
+                time.sleep(0.02)
+            proxy._process.send_signal(signal.SIGKILL)
+            proxy._process.wait(10)
         with ProxyProcess(tmp_path, vendor.url) as again:
             entry = again.entries[0]
             assert entry["end"] == "crash"
@@ -118,12 +126,8 @@ def test_a_kill_forgets_nothing_that_was_in_flight(tmp_path):
 def test_term_lets_a_running_stream_finish(tmp_path):
     script = {"text": "a long answer", "pause": 0.2}
     with FakeVendor(script) as vendor, ProxyProcess(tmp_path, vendor.url) as proxy:
-        with socket.create_connection(("127.0.0.1", proxy.port)) as client:
-            body = json.dumps({**ASK, "stream": True}).encode()
-            client.sendall(
-                b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: k\r\n"
-                b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
-            )
+        with talk_to(proxy.port) as client:
+            send(client, {**ASK, "stream": True})
             client.settimeout(20)
             got = client.recv(65536)
             proxy._process.send_signal(signal.SIGTERM)
@@ -242,9 +246,7 @@ def test_key_custody_end_to_end(tmp_path):
         assert post(url, ASK, x_api_key=secret)[0] == 200
         assert post(url, ASK, x_api_key=secret, x_abg_session_id="mine")[0] == 402
         assert [e["session_id"] for e in proxy.entries] == ["job", "job"]
-        assert dict(vendor.records[0].request.headers)[
-            "x-api-key"
-        ] == "sk-ant-the-real-one"
+        assert dict(vendor.records[0].request.headers)["x-api-key"] == "sk-ant-the-real-one"
         console = "\n".join(proxy.console)
     ledger = (tmp_path / "ledger.jsonl").read_text()
     assert secret not in ledger + console
