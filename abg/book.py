@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from abg.budget import Budget
@@ -171,11 +172,19 @@ class Book:
         now = self._at(now)
         queue.wanted.clear()
         fates = []
+        lanes: dict[tuple[int, Keys], list[Check]] = {}
         for waiting in queue:
+            lane = (id(waiting.selection), waiting.keys)
+            if lane in lanes and now < waiting.deadline:
+                waiting.lacking = lanes[lane]
+                continue
             decision = self._decide(waiting, now)
             if decision.verdict is Verdict.WAIT:
                 if now < waiting.deadline:
                     queue.want(waiting)
+                    if not self._judge.by_need:
+                        # Whoever counts in the same accounts lacks the same room.
+                        lanes[lane] = waiting.lacking
                     continue
                 decision = Decision(Verdict.BLOCK, ZERO, now, decision.findings)
             queue.take(waiting.ask.id)
@@ -238,15 +247,18 @@ class Book:
         """How many wait."""
         return len(self._queue)
 
-    def status(self, now: datetime, session: str | None = None) -> Status:
+    def status(
+        self, now: datetime, session: str | None = None, *, recent: int | None = None
+    ) -> Status:
         """Where everything stands.
 
         Args:
             session: only this session, and what is nobody's own, is of interest.
+            recent: only so many sessions are, those used last.
         """
         now = instant(now)
         sessions = self._shapes.sessions
-        names = sessions.keys(now) if session is None else [session] if session else []
+        names = islice(sessions.keys(now), recent) if session is None else filter(None, [session])
         return Status(
             {name: sessions.spent(name, now) for name in names},
             self._shapes.days.spent("", now),

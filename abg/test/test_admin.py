@@ -140,6 +140,13 @@ class AdminTests(SynchronousTestCase):
         row = status["budgets"][0]
         self.assertEqual((row["key"], row["limit_usd"], row["spent_usd"]), ("new", D("2.50"), 0))
 
+    def test_the_sessions_used_last_are_asked_about(self) -> None:
+        admin = self.start()
+        for name in ("a", "b", "c", "a"):
+            self.call(name)
+        self.assertEqual(admin.status(recent=2)["sessions"], {"a": 2, "c": 1})
+        self.assertEqual(len(admin.status()["sessions"]), 3)
+
     def test_no_session_is_asked_about(self) -> None:
         admin = self.start()
         self.call("a")
