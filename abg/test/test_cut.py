@@ -206,6 +206,31 @@ def test_budgets_that_only_warn_and_shadow_mode_cut_nothing():
         assert not vendor.aborted
 
 
+def test_a_limit_of_requests_or_none_at_all_cuts_nothing():
+    row = {"name": "few", "per": "session", "window": "day", "max_requests": 1}
+    on = stage(
+        session_budget_usd=None,
+        daily_budget_usd=None,
+        budgets=(parse_budget(row, "budgets[0]"),),
+    )
+    _, vendor = stream(on, 400_000)
+    on.pass_time(5)
+    assert not vendor.aborted
+
+
+def test_a_raised_limit_counts():
+    on = stage()
+    _, vendor = stream(on, 180_000)
+    on.guard.event("raise", session_id="s", by_usd=Decimal(1), who="me")
+    vendor.data(words() * 10)
+    on.pass_time(0.25)
+    assert not vendor.aborted
+    vendor.data(words() * 14)
+    on.pass_time(0.25)
+    assert vendor.aborted
+    assert on.entries[0].reason == "Session budget exhausted: $2.10 >= $2.00"
+
+
 def test_json_answers_are_not_cut():
     on = stage()
     client = on.ask(b"/v1/messages", {**ASK, "stream": False})

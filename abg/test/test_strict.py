@@ -281,3 +281,17 @@ def test_a_swarm_never_crosses_the_cap():
     assert Decimal("0.95") < total <= 1
     assert on.book.holds() == []
     assert on.book.waiting == 0
+
+
+def test_the_count_stands_in_for_a_context_window_that_nobody_knows():
+    price = {"vendor": "anthropic", "input": 5, "output": 25, "max_output_tokens": 8_000}
+    on = strict("3", prices={"my-model": price})
+    image = {"type": "image", "source": {"type": "url", "url": "https://example.org/x.png"}}
+    body = {**ASK, "model": "my-model", "messages": [{"role": "user", "content": [image]}]}
+    body["max_tokens"] = 4_000
+    on.ask(b"/v1/messages", body)
+    counted(on, 2_000)
+    assert json.loads(on.vendor().body) == body
+    client = on.ask(b"/v1/messages", body)
+    on.vendor().answer(500, {})
+    assert "the price table names no" in refused(client)

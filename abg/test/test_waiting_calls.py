@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from abg.budget import parse_budget
+from abg.config import Config
+from abg.engine import Engine
 from abg.test.playbook import CLAUDE, CODEX, Client, Sent, Stage
+from abg.test.test_engine import Reactor, places
 
 ASK = {"model": "claude-opus-4-8", "max_tokens": 1_000, "messages": []}
 HOLD = Decimal("0.025")  # its estimate is a little more: 1,000 tokens of output at 25 USD a million
@@ -296,3 +299,32 @@ def test_a_swarm_of_sixteen_waits_and_uses_the_budget_up(enforcement):
         assert Decimal("0.2") - cost - HOLD < total <= Decimal("0.2")
     else:
         assert Decimal("0.2") <= total <= Decimal("0.2") + cost
+
+
+def test_term_wakes_who_waits_and_waits_for_what_runs(tmp_path):
+    on = crowd()  # its vendor and its clients, before a whole engine
+    config = Config(session_budget_usd=HOLD, daily_budget_usd=None, timezone="UTC")
+    engine = Engine(
+        config, Reactor(), say=on.lines.append, places=places(tmp_path), upstreams=Vendor(on)
+    )
+    engine.start()
+    on.corridor = engine.corridor
+    running, waiting = ask(on), ask(on)
+    assert len(on.sent) == 1
+    drained = engine.drain()
+    assert waiting.header(b"x-abg-decision") == b"busy"
+    assert not drained.called
+    answer(on.sent[0], 10)
+    assert running.status == 200
+    engine.reactor.advance(0)
+    assert drained.called
+    engine.stop()
+
+
+class Vendor:
+    """The stage's vendor, for an engine."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.request = stage.request
+
+    def close(self) -> None: ...
