@@ -51,7 +51,8 @@ class Judge:
     def __init__(self, enforcement: str, overrides: Overrides) -> None:
         if enforcement not in ("estimate", "strict", "after"):
             raise ValueError(f"no such enforcement: {enforcement!r}")
-        self._strict = enforcement == "strict"
+        self.by_need = self._strict = enforcement == "strict"
+        """Whether there is room depends on what a call needs, not on the accounts alone."""
         self._after = enforcement == "after"
         self._overrides = overrides
 
@@ -125,7 +126,7 @@ class Judge:
     def limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
         """The limit in force for an account; None: there is none."""
         overrides = self._overrides
-        return overrides.limit(check, key, now) if overrides.raises else check.limit
+        return overrides.limit(check, key, now) if overrides.touches(check) else check.limit
 
     def _dear(
         self, selection: Selection, keys: Keys, found: Judgement, hold: Decimal, floor: Decimal

@@ -86,6 +86,8 @@ class Overrides:
         self.blocked: dict[str, None] = {}
         """Sessions, or ``EVERYBODY``."""
         self._raises: dict[_Place, list[_Made]] = {}
+        self._names: set[str] = set()
+        """Of the budgets that may have been raised."""
         self._ends: list[tuple[datetime, int, _Place]] = []
         """When changes for a time run out, the next one first; some may be replaced by now."""
         self._made = 0
@@ -111,10 +113,10 @@ class Overrides:
             return session
         return EVERYBODY if EVERYBODY in self.blocked else None
 
-    @property
-    def raises(self) -> bool:
-        """Whether any limit may differ from the configured one."""
-        return bool(self._raises)
+    def touches(self, check: Check) -> bool:
+        """Whether some account's limit may differ from the configured one."""
+        names = self._names
+        return bool(names) and (check.name in names or (check.kind == "session" and OWN in names))
 
     def limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
         """The limit in force for one account."""
@@ -172,7 +174,7 @@ class Overrides:
             for budget, key, by, to, until, configured, at_most in data["raises"]
         ]
         self.blocked = dict.fromkeys(str(name) for name in data["blocked"])
-        self._raises, self._ends, self._made = {}, [], 0
+        self._raises, self._ends, self._names, self._made = {}, [], set(), 0
         for change in raises:
             self._keep(change)
 
@@ -184,6 +186,7 @@ class Overrides:
         self._made += 1
         kept = [made for made in earlier if not change.replaces(made[1])]
         self._raises[place] = [*kept, (self._made, change)]
+        self._names.add(change.budget)
         if change.until is not None:
             insort(self._ends, (change.until, self._made, place), key=_end)
 
@@ -197,6 +200,8 @@ class Overrides:
             else:
                 self._raises.pop(place, None)
         del self._ends[:gone]
+        if gone:
+            self._names = {budget for budget, _ in self._raises}
 
     def _concerning(self, check: Check, key: str) -> Iterable[_Made]:
         """The changes that concern an account, in the order in which they were made."""

@@ -146,7 +146,7 @@ def test_a_limit_can_be_set_where_there_was_none(overrides):
 
 def test_a_raise_for_a_time_ends_exactly_then(overrides):
     overrides.apply(change(session_id="s", by_usd=D(2), for_seconds=3600))
-    assert overrides.raises
+    assert overrides.dump()["raises"]
     assert limits(overrides, now=NOON + HOUR - timedelta(milliseconds=1))["session"] == 7
     assert limits(overrides, now=NOON + HOUR)["session"] == 5
     assert overrides.ends_after(NOON) == NOON + HOUR
@@ -180,7 +180,7 @@ def test_a_raise_is_void_once_the_configured_limit_is_another(overrides):
 )
 def test_what_cannot_be_understood_changes_nothing(overrides, data):
     overrides.apply(change(**data))
-    assert not overrides.raises
+    assert not overrides.dump()["raises"]
 
 
 def test_for_a_very_long_time_is_for_a_hundred_years(overrides):
