@@ -6,6 +6,7 @@ content type and the request may lie.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from attrs import evolve
@@ -21,7 +22,7 @@ LINE_TOO_LONG = "line_too_long"
 _BOM = b"\xef\xbb\xbf"
 
 
-class AnswerMeter:
+class AnswerMeter(ABC):
     """Base of the meters; a dialect says what an event and what a whole body means.
 
     Args:
@@ -45,20 +46,21 @@ class AnswerMeter:
 
     # -- what a dialect says -------------------------------------------------------------------
 
+    @abstractmethod
     def look(self, event: bytes) -> None:
         """An event of a stream, perhaps with empty lines around it, perhaps without fields."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, body: bytes) -> None:
         """A JSON answer, all of it or what came of it."""
-        raise NotImplementedError
 
-    def finish(self, complete: bool) -> None:
-        """The stream is over."""
-
+    @abstractmethod
     def read(self) -> Reading:
         """The reading, ``output_bytes`` and the marks of this class left out."""
-        raise NotImplementedError
+
+    def finish(self, complete: bool) -> None:
+        """The stream is over; the last reading is made from all that was seen."""
+        self.changed()
 
     # -- the meter -----------------------------------------------------------------------------
 
@@ -71,13 +73,12 @@ class AnswerMeter:
             and not self.final
             and data.endswith(b"\n\n")
             and data.find(b"\r") < 0
+            and len(data) < LONGEST
         ):
             if data.find(b"\n\n") == len(data) - 2:
                 self.look(data)
-            elif len(data) < LONGEST:
-                self._look_at(data.split(b"\n\n"))
             else:
-                self._look_at(self._events.feed(data))
+                self._look_at(data.split(b"\n\n"))
             self.last = data
             return data if self._strainer is None else self._strainer.feed(data)
         if self.streaming:

@@ -85,6 +85,7 @@ class AnthropicMeter(AnswerMeter):
         self.final = self.usage.told_output
 
     def finish(self, complete: bool) -> None:
+        super().finish(complete)
         # The end of the sampling was told, with its counts: only a farewell is missing.
         self.final = self.final or (self.stop_reason is not None and self.usage.told_output)
 

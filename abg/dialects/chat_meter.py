@@ -137,6 +137,7 @@ class ChatMeter(AnswerMeter):
             self.final = True
 
     def finish(self, complete: bool) -> None:
+        super().finish(complete)
         if complete:
             self._close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ class _Ask(msgspec.Struct):
 _ASK = Reader(_Ask)
 
 
-class OpenAI:
+class OpenAI(ABC):
     """What the OpenAI dialects share."""
 
     name = ""
@@ -82,9 +83,9 @@ class OpenAI:
         """See ``Dialect.fingerprint``."""
         return digest_of_last(body)
 
+    @abstractmethod
     def meter(self, call: Call, *, whole_events: bool = False) -> Meter:
         """See ``Dialect.meter``."""
-        raise NotImplementedError
 
     def refusal(self, message: str, *, kind: str, request_id: str = "") -> Refusal:
         """See ``Dialect.refusal``."""
@@ -123,9 +124,9 @@ class OpenAI:
             body = edited
         return body
 
+    @abstractmethod
     def bound_facts(self, endpoint: str, body: bytes) -> BoundFacts:
         """See ``Dialect.bound_facts``."""
-        return openai_bound.unmeterable(self.vendor, endpoint)
 
     # -- what differs --------------------------------------------------------------------------
 
