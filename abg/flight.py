@@ -80,6 +80,11 @@ class Flight:
         self.so_far: tuple[tuple[Sampling, ...], Decimal, Decimal] | None = None
         """Of a running stream, by the samplings told: USD without output, and per token of it."""
 
+    def end(self) -> None:
+        """It is over: nobody is told any more, and nothing keeps its passage in memory."""
+        self.ended = True
+        self.on_decision = self.on_void = self.on_cut = None
+
     def feed(self, data: bytes) -> bytes:
         """Bytes of the answer, decoded; returns what the client gets of them."""
         meter = self.meter

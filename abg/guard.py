@@ -340,9 +340,10 @@ class Guard:
         """The fate of a waiting call is decided."""
         flight = self._waiting.pop(id, None)
         if flight is not None:
+            tell = flight.on_decision
             self._decide(flight, decision)
-            if flight.on_decision is not None:
-                flight.on_decision(flight)
+            if tell is not None:
+                tell(flight)
 
     def _words(self, flight: Flight, decision: Decision) -> str:
         locked = self.config.lock_budgets
@@ -368,7 +369,7 @@ class Guard:
             self._record(flight, Outcome("block", "blocked", total, reason=reason))
 
     def _end(self, flight: Flight) -> None:
-        flight.ended = True
+        flight.end()
         self._airborne.pop(flight.id, None)
 
     def _estimate(self, flight: Flight, now: datetime) -> Decimal:
