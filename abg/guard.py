@@ -396,4 +396,4 @@ class Guard:
 
     def _note_model(self, match: Any, call: Call) -> None:
         if match.price == "assumed" and self.tally.note_model(call.model):
-            self._say(console.unknown_model(call.model, match.name))
+            self._say(console.unknown_model(call.model, match.priced_as))

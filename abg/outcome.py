@@ -33,6 +33,9 @@ __all__ = [
     "would_block",
 ]
 
+NOTIONAL = "notional: a plan pays"
+"""Said of amounts that a subscription is not charged by."""
+
 NOTHING_READ = Reading()
 _VENDORS_FAULT = frozenset(("upstream_cut", "upstream_failed", "timeout"))
 
@@ -208,12 +211,13 @@ def facts_of(flight: Flight) -> dict[str, Any]:
 
 def line_of(entry: Entry, warnings: Sequence[Finding], shadow: Sequence[Finding]) -> str:
     """The console's line for an entry."""
+    notional = [NOTIONAL] if entry.auth == "subscription" else []
     if entry.action == "block":
-        return console.blocked(entry.session_id, entry.reason or "")
+        return console.blocked(entry.session_id, "; ".join([entry.reason or "", *notional]))
     if entry.action == "warn":
         texts = [f"stream cut: {entry.reason}"] if entry.end == "cut" else []
         texts += [f.message() + " (not blocked: block_on_limit is false)" for f in shadow]
-        texts += [f.warning() for f in warnings]
+        texts += [f.warning() for f in warnings] + notional
         return console.warned(
             entry.session_id, entry.cost_usd, entry.session_total_usd, "; ".join(texts)
         )
@@ -222,6 +226,7 @@ def line_of(entry: Entry, warnings: Sequence[Finding], shadow: Sequence[Finding]
     notes = [] if entry.end == "complete" else [entry.end.replace("_", " ")]
     if entry.cost_source == "estimated":
         notes.append("estimated")
+    notes += notional
     return console.allowed(
         entry.session_id, entry.model, entry.cost_usd, entry.session_total_usd, ", ".join(notes)
     )

@@ -23,6 +23,7 @@ from abg.background import OpenCalls
 from abg.book import Book
 from abg.call import Headers
 from abg.config import Config
+from abg.engine import counting_budgets
 from abg.errors import LedgerUnavailable
 from abg.exchange import AnswerListener
 from abg.guard import Guard
@@ -204,7 +205,7 @@ class Stage:
         self.ledger = MemoryLedger()
         self.sent: list[Sent] = []
         self.book = Book(
-            config.budgets,
+            counting_budgets(config),
             config.zone,
             enforcement=config.enforcement,
             block_on_limit=config.block_on_limit,
