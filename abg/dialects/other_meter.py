@@ -156,16 +156,16 @@ class BatchResultsMeter(AnswerMeter):
             return data
         lines = data[:at].split(b"\n")
         self._keep(lines[0])
-        self._take(bytes(self._line))
+        self.look(bytes(self._line))
         self._line.clear()
         self._skipping = False
         for line in lines[1:]:
-            self._take(line)
+            self.look(line)
         self._keep(data[at + 1 :])
         return data
 
     def end(self, complete: bool) -> bytes:
-        self._take(bytes(self._line))
+        self.answer(bytes(self._line))
         self._line.clear()
         self.changed()
         if self._results:
@@ -197,8 +197,13 @@ class BatchResultsMeter(AnswerMeter):
             self._skipping = True
             self._too_large = True
 
-    def _take(self, line: bytes) -> None:
-        told = _LINE(line) if line.strip() else None
+    def answer(self, body: bytes) -> None:
+        """The last line, or an answer of one line alone."""
+        self.look(body)
+
+    def look(self, event: bytes) -> None:
+        """A line: a batch, or one of its results."""
+        told = _LINE(event) if event.strip() else None
         if told is None:
             return
         if told.result is None:
