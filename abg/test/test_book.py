@@ -12,6 +12,7 @@ import pytest
 from abg.book import Ask, Book, Verdict
 from abg.budget import daily_budget, parse_budget, session_budget
 from abg.call import Scope
+from abg.decision import unfit
 from abg.ledger import Entry, Event, Posting
 
 UTC = timezone.utc
@@ -710,6 +711,19 @@ class TestWaiting:
             stage.settle(id, "0.1")
         assert stage.woken() == {ids[3]: ALLOW}
 
+    def test_a_whole_swarm_of_one_session_waits_in_order(self):
+        stage = self.full()
+        ids = [stage.admit("0.5")[0] for _ in range(20)]
+        stage.now += SECOND
+        assert stage.woken() == {}
+        stage.settle("1", "4")
+        assert list(stage.woken()) == ids[:2], "4 + 0.5 + 0.5: the second one crosses"
+        assert stage.book.leave(ids[2])
+        stage.settle(ids[0], "0.1")
+        assert list(stage.woken()) == ids[3:4]
+        stage.now += 60 * SECOND
+        assert stage.woken() == dict.fromkeys(ids[4:], BLOCK)
+
     def test_nobody_waits_for_an_account_that_is_not_his(self):
         stage = Stage(row("opus", match={"model": "opus"}, limit_usd=1), daily="50")
         stage.admit("1", model="opus")
@@ -933,3 +947,70 @@ class TestStatus:
         stage.spend("1", "bug 1")
         rows = stage.book.status(NOON).budgets
         assert [(r["name"], r["key"]) for r in rows] == [("daily", ""), ("bugs", "bug 1")]
+
+    def test_one_session_can_be_looked_at_also_before_its_first_call(self):
+        stage = Stage(row("helpers", per="subagent", limit_usd=1), daily="20")
+        stage.spend("1", "a", subagent="x")
+        stage.spend("1", "b", subagent="x")
+        for name, spent in (("a", 1), ("new", 0)):
+            status = stage.book.status(NOON, name)
+            assert status.sessions == {name: spent}
+            assert status.today_total == 2
+            keys = [(r["name"], r["key"]) for r in status.budgets]
+            helpers = [("helpers", "a/x")] if spent else []
+            assert keys == [("session", name), ("daily", ""), *helpers]
+        assert stage.book.status(NOON, "").sessions == {}
+        assert list(stage.book.status(NOON, recent=1).sessions) == ["b"]
+
+    def test_the_limit_in_force(self):
+        stage = Stage(row("bugs", per="session", match={"session": "bug*"}, limit_usd=2))
+        stage.say("raise", session_id="bug 1", by_usd=D(1))
+        limit = stage.book.limit
+        assert limit(NOON, session="s") == 5
+        assert limit(NOON, session="bug 1") == 3
+        assert limit(NOON, budget="bugs") == 2
+        assert limit(NOON, budget="bugs", session="bug 1") == 3
+        assert limit(NOON, budget="daily") is None
+        assert limit(NOON, budget="nothing of that name") is None
+
+
+class TestStreamsThatUseABudgetUp:
+    def test_the_youngest_ends_of_those_that_together_reach_a_limit(self):
+        stage = Stage(row("calm", max_requests=9), daily=None)
+        stage.spend("1")
+        ids = [stage.admit()[0] for _ in range(3)]
+        other, _ = stage.admit(session="t")
+        running = {ids[0]: D(2), ids[1]: D("1.5"), other: D(4)}
+        assert stage.book.overrun(running, NOON) == {}
+        running[ids[1]] = D(2)
+        ((id, finding),) = stage.book.overrun(running, NOON).items()
+        assert id == ids[1]
+        assert finding.message() == "Session budget exhausted: $5.00 >= $5.00"
+
+    def test_not_where_nothing_blocks(self):
+        stage = Stage(block_on_limit=False)
+        id, _ = stage.admit()
+        assert stage.book.overrun({id: D(9)}, NOON) == {}
+
+
+class TestDecisions:
+    def test_whether_a_narrower_bound_could_change_them(self):
+        stage = Stage(row("cheap", max_usd_per_request=3), enforcement="strict", max_identical=1)
+        _, passed = stage.admit("1", fingerprint=b"a")
+        _, loop = stage.admit("1", fingerprint=b"a")
+        _, dear = stage.admit("4")
+        stage.spend("2")
+        _, short = stage.admit("3")
+        _, waits = stage.admit("2.5")
+        assert [d.final for d in (passed, loop, dear, short, waits)] == [
+            True,
+            True,
+            False,
+            False,
+            False,
+        ]
+
+    def test_a_call_that_cannot_even_be_asked_for(self):
+        decision = unfit("strict", "tools[0]", NOON)
+        assert (decision.verdict, decision.final, decision.busy) == (BLOCK, True, False)
+        assert "tools[0]" in decision.findings[0].message()
