@@ -2,7 +2,8 @@
 PYTHON ?= .venv/bin/python
 # Tests that start other programs add nothing to the branches of the pure core.
 SLOW = test_real_claude test_real_codex test_real_terminals test_cap_over_sockets test_sdks \
-	test_testing test_architecture test_work
+	test_testing test_architecture test_work test_real_run test_journal_crash test_service \
+	test_pricing_differential
 
 .PHONY: help venv clients test trial cover lint format types check bench ci
 
@@ -33,7 +34,7 @@ trial:
 
 cover:
 	$(PYTHON) -m coverage erase
-	$(PYTHON) -m coverage run --branch -m pytest -q \
+	$(PYTHON) -m coverage run --branch -m pytest -q -n 0 \
 		$(foreach name,$(SLOW),--ignore=abg/test/$(name).py)
 	$(PYTHON) -m coverage report --skip-covered --show-missing --fail-under=100 \
 		--include="$$($(PYTHON) -m abg.test.test_architecture)"
