@@ -46,6 +46,8 @@ class ProxyProcess:
         self._program = program
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.place = ""
+        """Where the guard is mounted: a path without a slash at its end."""
         self.ledger_file = folder / "ledger.jsonl"
         self.console: list[str] = []
         self._listening = threading.Event()
@@ -75,9 +77,15 @@ class ProxyProcess:
     def status(self) -> dict[str, Any]:
         """``GET /abg/status``."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{self.url}/abg/status", timeout=10) as answer:
+        with opener.open(f"{self.url}{self.place}/abg/status", timeout=10) as answer:
             found: dict[str, Any] = json.loads(answer.read(), parse_float=Decimal)
             return found
+
+    @property
+    def memory_kb(self) -> int:
+        """Its resident memory, as Linux tells it."""
+        text = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
+        return int(text.partition("VmRSS:")[2].split()[0])
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another command of abg beside this proxy (``budget``, ``reset``, …)."""
