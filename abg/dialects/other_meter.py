@@ -203,6 +203,9 @@ class BatchResultsMeter(AnswerMeter):
 
     def look(self, event: bytes) -> None:
         """A line: a batch, or one of its results."""
+        if len(event) > LONGEST:
+            self._too_large = True
+            return
         told = _LINE(event) if event.strip() else None
         if told is None:
             return
@@ -218,7 +221,7 @@ class BatchResultsMeter(AnswerMeter):
         usage = AnthropicUsage(0)
         usage.whole(mapping(message.usage))
         refused = message.stop_reason == "refusal" and not message.content
-        marks: list[str] = []
+        marks = [] if usage.told_output else [CLAMPED]
         samplings, billed, searches = usage.samplings(refused=refused, marks=marks)
         self._marks.update(dict.fromkeys(marks))
         if not billed:
