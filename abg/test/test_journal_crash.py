@@ -196,7 +196,7 @@ def powered(desk: Desk, witness: Witness, turns: int, *, mode: str) -> None:
 def test_a_power_loss_takes_only_what_the_mode_allows(
     tmp_path_factory: pytest.TempPathFactory, mode: str
 ) -> None:
-    for seed in range(150):
+    for seed in range(100):
         chance = Random(seed)
         disk = PowerCut()
         desk = Desk(tmp_path_factory.mktemp("power"), files=disk, sync=mode, rotate="month")
