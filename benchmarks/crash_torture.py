@@ -590,6 +590,7 @@ def main() -> int:
     except Broken as problem:
         print(f"\nBROKEN: {problem}\nthe files are in {folder}, --seed {arguments.seed}")
         return 1
+    shutil.rmtree(folder)
     print(f"\nsound; --seed {arguments.seed}")
     return 0
 
