@@ -6,7 +6,16 @@ from decimal import Decimal
 
 from abg.money import show
 
-__all__ = ["allowed", "blocked", "budgets", "failed", "listening", "unknown_model", "warned"]
+__all__ = [
+    "allowed",
+    "blocked",
+    "budgets",
+    "failed",
+    "listening",
+    "unknown_model",
+    "unmetered",
+    "warned",
+]
 
 
 def listening(host: str, port: int) -> str:
@@ -49,6 +58,13 @@ def unknown_model(model: str, as_model: str) -> str:
         f"[abg] unknown model {printable(model) or '(none)'}: priced as the dearest of its family "
         f"({printable(as_model)}); add it under prices: to price it exactly"
     )
+
+
+def unmetered(kind: str, *, later: bool) -> str:
+    """A kind of paid call whose answer tells no usage; ``later``: it may still come."""
+    what = "unknown paths" if kind == "other" else printable(kind)
+    until = "until their usage comes" if later else "which counts and is capped like any cost"
+    return f"[abg] cannot meter {what}: charged by a dear estimate, {until}"
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 from attrs import evolve
 
-from abg import console
 from abg.background import OpenCalls
 from abg.book import Ask, Book, Decision, Finding, Verdict
 from abg.bound import Bound, BoundFacts, Terms, Unprovable, prove
@@ -34,6 +33,7 @@ from abg.flight import Flight
 from abg.histories import Histories
 from abg.ledger import Entry, Event
 from abg.money import ZERO
+from abg.notices import Notices
 from abg.outcome import Outcome, adjustment, billed, entry_of, facts_of, line_of, would_block
 from abg.pricing import PriceTable
 from abg.refusals import decision_headers, refusal_text
@@ -84,6 +84,7 @@ class Guard:
         self.opened = opened
         self.ledger = ledger
         self.tally = Tally()
+        self._notices = Notices(self.tally, say)
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = new_id
@@ -133,7 +134,7 @@ class Guard:
         flight.on_decision = on_decision
         flight.admitted_at = now = self._clock()
         flight.asked_at = self._monotonic()
-        self._note_model(match, call)
+        self._notices.model(match, call)
         flight.estimate = self._estimate(flight, now)
         self._decide(flight, self._admit(flight, bound, match.blocked, tentative))
         return flight
@@ -254,7 +255,8 @@ class Guard:
         if source == "measured" and not failed:
             self._histories.learn(flight.session.id, flight.call, bill.reading, cost)
         noteworthy = settled.warnings or would_block(flight) or end == "cut"
-        keep_open = source == "estimated" and end == "complete"
+        # A background response goes on when its client has gone, and is fetched later.
+        keep_open = source == "estimated" and (end == "complete" or flight.call.background)
         outcome = bill.concluded(
             "warn" if noteworthy else "allow",
             settled.session_total,
@@ -386,6 +388,7 @@ class Guard:
         if entry.open is not None:
             self.opened.apply(entry)
         self.tally.record(entry, entry.end)
+        self._notices.entry(entry)
         self._say(line_of(entry, warnings, would_block(flight)))
 
     def _write_event(self, event: Event) -> None:
@@ -393,7 +396,3 @@ class Guard:
         self.book.apply(event)
         self.opened.apply(event)
         self.wake()
-
-    def _note_model(self, match: Any, call: Call) -> None:
-        if match.price == "assumed" and self.tally.note_model(call.model):
-            self._say(console.unknown_model(call.model, match.priced_as))

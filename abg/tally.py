@@ -65,11 +65,12 @@ class SessionTally:
 
 
 class Tally:
-    """Counters by kind, tallies by session, and the models that had to be assumed."""
+    """Counters by kind, tallies by session, and what had to be assumed or estimated."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.unknown_models: dict[str, None] = {}
+        self.unmetered: dict[str, None] = {}
         self.sessions: OrderedDict[str, SessionTally] = OrderedDict()
 
     def count(self, kind: str) -> None:
@@ -80,6 +81,13 @@ class Tally:
         if model in self.unknown_models or len(self.unknown_models) >= MODELS:
             return False
         self.unknown_models[model] = None
+        return True
+
+    def note_unmetered(self, kind: str) -> bool:
+        """True the first time a kind of call had to be charged by an estimate."""
+        if kind in self.unmetered or len(self.unmetered) >= MODELS:
+            return False
+        self.unmetered[kind] = None
         return True
 
     def record(self, entry: Entry, end: str) -> None:

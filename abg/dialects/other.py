@@ -16,7 +16,13 @@ from abg.call import Call
 from abg.dialects import openai_bound
 from abg.dialects.anthropic import LONGEST_HINT, session_of
 from abg.dialects.counts import Counts, text
-from abg.dialects.other_meter import BatchMeter, BatchResultsMeter, SearchMeter, SilentMeter
+from abg.dialects.other_meter import (
+    BatchMeter,
+    BatchResultsMeter,
+    ImagesMeter,
+    SearchMeter,
+    SilentMeter,
+)
 from abg.dialects.protocol import Meter, Refusal
 from abg.dialects.readjson import Reader, scan
 from abg.dialects.speech import (
@@ -145,7 +151,13 @@ class OpenAIOther(_Other):
 
     name = "openai_other"
     vendor = "openai"
-    meters = {"batches": BatchMeter, "alpha.search": SearchMeter}
+    meters = {
+        "batches": BatchMeter,
+        "alpha.search": SearchMeter,
+        "images.generations": ImagesMeter,
+        "images.edits": ImagesMeter,
+        "images.variations": ImagesMeter,
+    }
 
     def refusal(self, message: str, *, kind: str, request_id: str = "") -> Refusal:
         """See ``Dialect.refusal``."""

@@ -14,12 +14,12 @@ from abg.call import Call
 from abg.dialects.answer import AnswerMeter
 from abg.dialects.anthropic_usage import AnthropicUsage
 from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
-from abg.dialects.openai_usage import tokens_of
-from abg.dialects.readjson import Reader
-from abg.dialects.sse import LONGEST
+from abg.dialects.openai_usage import image_sampling, tokens_of
+from abg.dialects.readjson import Reader, last_object
+from abg.dialects.sse import LONGEST, fields_of
 from abg.usage import Reading, Sampling
 
-__all__ = ["BatchMeter", "BatchResultsMeter", "SearchMeter", "SilentMeter"]
+__all__ = ["BatchMeter", "BatchResultsMeter", "ImagesMeter", "SearchMeter", "SilentMeter"]
 
 BYTES_PER_TOKEN = 3
 
@@ -56,12 +56,17 @@ _LINE = Reader(_Line)
 
 
 class SilentMeter(AnswerMeter):
-    """Reads who answered, and under which id; never the usage."""
+    """Reads who answered, and under which id.
+
+    Usage that it tells against expectation is the least that an estimate comes to, and no last
+    word: nobody knows what else such a call costs.
+    """
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
         self.told = _Answer()
-        self._begun = b""
+        self.used: Sampling | None = None
+        self.odd = False
 
     def look(self, event: bytes) -> None:
         # What is longer holds pictures or sound, whose bytes say nothing about tokens.
@@ -69,15 +74,58 @@ class SilentMeter(AnswerMeter):
             self.output_bytes += len(event)
 
     def answer(self, body: bytes) -> None:
-        self._begun = body
-        self.told = _ANSWER(body) or _Answer()
+        told = _ANSWER(body)
+        if told is None:
+            told = _Answer(usage=last_object(body, "usage") if self._too_large else None)
+        self.told = told
+        self.use(told.usage)
+
+    def use(self, usage: object) -> None:
+        """The usage of the answer, if it is one."""
+        counts = Counts()
+        used = tokens_of(mapping(usage), counts, 0)
+        self.odd = counts.odd
+        if used is not None:
+            self.used = Sampling(used.usage)
 
     def read(self) -> Reading:
         return Reading(
+            samplings=() if self.used is None else (self.used,),
             model=text(self.told.model),
+            final=self.final,
             response_id=text(self.told.id),
             failed=bool(self.told.error),
+            marks=(CLAMPED,) if self.odd else (),
         )
+
+
+class ImagesMeter(SilentMeter):
+    """Pictures: their tokens stand at the end of the answer, or in the event that ends it.
+
+    Its text and its pictures are not told apart in what all models answer: all output counts as
+    pictures, which are the dearer ones.
+    """
+
+    def look(self, event: bytes) -> None:
+        super().look(event)
+        if event.find(b'"usage"') >= 0:
+            told = _ANSWER(fields_of(event)[1])
+            if told is not None:
+                self.use(told.usage)
+
+    def use(self, usage: object) -> None:
+        """See ``SilentMeter.use``."""
+        counts = Counts()
+        told = mapping(usage)
+        drawn = image_sampling({"image_gen": told}, counts)
+        if drawn is None:
+            return
+        self.changed()
+        self.odd = counts.odd
+        # Of an upload nobody read the model: the dearest one for pictures counts.
+        kind = "message" if self.call.model else "image"
+        self.used = Sampling(drawn.usage, None, kind)
+        self.final = all(counts.get(told, f"{way}put_tokens") is not None for way in ("in", "out"))
 
 
 class SearchMeter(SilentMeter):
@@ -90,6 +138,7 @@ class SearchMeter(SilentMeter):
 
     def read(self) -> Reading:
         return Reading(
+            samplings=() if self.used is None else (self.used,),
             final=self.final,
             web_searches=1 if self.final else 0,
             failed=bool(self.told.error),

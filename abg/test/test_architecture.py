@@ -73,6 +73,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "histories",
         "judging",
         "loops",
+        "notices",
         "outcome",
         "overrides",
         "overrun",
