@@ -20,7 +20,9 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     client.add_where(listing)
     listing.add_argument("--json", action="store_true", help="print them as JSON")
     listing.set_defaults(run=list_budgets)
-    raising = commands.add_parser("raise", help="let a session, or a named budget, spend more")
+    raising = commands.add_parser(
+        "raise", help="let a session, or a named budget, spend more (or less: --to)"
+    )
     client.add_where(raising)
     raising.add_argument("--session", metavar="NAME", help="the budget of this session")
     raising.add_argument(
@@ -86,6 +88,9 @@ def _raised(arguments: argparse.Namespace, said: object) -> str:
     else:
         change = f"may now spend {money(arguments.to)}"
     term = f" for {duration(arguments.term)}" if arguments.term else ""
+    was = said.get("was_usd") if isinstance(said, dict) else None
+    if was is not None and limit is not None and limit <= was:
+        return f"{whose} {change}{term} (before: {money(was)})"
     return f"{whose} {change}{term}; a stopped agent goes on when you tell it to continue"
 
 

@@ -90,7 +90,7 @@ def _session_rows(
             share(Decimal(sessions[name]), limit),
             str(about.get("requests", "")),
             str(about.get("blocked", "")),
-            printable(str(about.get("agent") or "")),
+            printable(str(about.get("agent") or "")) + _payer(about),
         )
 
 
@@ -115,6 +115,10 @@ def _of(budget: Mapping[str, Any] | None) -> str:
     text = f" of {money(limit)} ({share(Decimal(budget.get('spent_usd') or 0), limit)})"
     resets = budget.get("resets_at")
     return f"{text}, starts again at {resets}" if resets else text
+
+
+def _payer(about: Mapping[str, Any]) -> str:
+    return " (notional: a plan pays)" if about.get("auth") == "subscription" else ""
 
 
 def _kind(budget: Mapping[str, Any]) -> Any:

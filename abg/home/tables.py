@@ -21,10 +21,11 @@ __all__ = ["budget_rows", "hold_rows", "plain_cells", "report_rows", "token_rows
 
 def budget_rows(budgets: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     """A table of budgets, with a header."""
-    yield ("BUDGET", "FOR", "WINDOW", "SPENT", "HELD", "LIMIT", "", "ACTION", "RESETS")
+    yield ("BUDGET", "FOR", "WINDOW", "SPENT", "HELD", "LIMIT", "", "ACTION", "RESETS", "")
     for b in budgets:
         spent, held = Decimal(b.get("spent_usd") or 0), Decimal(b.get("held_usd") or 0)
-        limit = b.get("limit_usd")
+        limit, configured = b.get("limit_usd"), b.get("configured_usd")
+        changed = limit is not None and "configured_usd" in b and limit != configured
         yield (
             printable(str(b.get("name") or "")),
             printable(str(b.get("key") or "everything")),
@@ -35,6 +36,7 @@ def budget_rows(budgets: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
             share(spent + held, limit),
             str(b.get("action") or "block"),
             str(b.get("resets_at") or ""),
+            f"configured: {'none' if configured is None else money(configured)}" if changed else "",
         )
 
 

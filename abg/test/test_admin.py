@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from decimal import Decimal
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ class AdminTests(SynchronousTestCase):
         for name in ("a", "b", "c", "a"):
             self.call(name)
         self.assertEqual(admin.status(recent=2)["sessions"], {"a": 2, "c": 1})
+        self.assertEqual(set(admin.status(recent=2)["session_info"]), {"a", "c"})
         self.assertEqual(len(admin.status()["sessions"]), 3)
 
     def test_no_session_is_asked_about(self) -> None:
@@ -153,6 +155,11 @@ class AdminTests(SynchronousTestCase):
         status = admin.status("")
         self.assertEqual((status["sessions"], status["session_info"]), ({}, {}))
         self.assertEqual([row["name"] for row in status["budgets"]], ["daily"])
+
+    def test_the_page_loads_nothing_from_elsewhere(self) -> None:
+        page = resources.files("abg").joinpath("page/index.html").read_text("utf-8")
+        self.assertNotIn("//", page.replace("// ", ""))
+        self.assertIn("prefers-color-scheme: dark", page)
 
     # -- raising -------------------------------------------------------------------------------
 

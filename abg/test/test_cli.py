@@ -153,6 +153,15 @@ def test_raise_a_named_budget_to(proxy, capsys):
     assert "budget daily may now spend $30.00" in said(capsys)
 
 
+def test_a_lowering_is_told_as_one(monkeypatch, tmp_path, capsys):
+    own_places(monkeypatch, tmp_path)
+    answer = (200, {"limit_usd": 2, "was_usd": 5})
+    with StandIn(replies={"/abg/budgets/raise": answer}) as running:
+        words = ["budget", "raise", "--session", "s", "--to", "2", "--url", running.url]
+        assert main(words) == 0
+    assert said(capsys).strip() == "session s may now spend $2.00 (before: $5.00)"
+
+
 def test_raise_a_budgets_part_for_one_session(proxy, capsys):
     words = ["budget", "raise", "--budget", "runaway", "--session", "s", "--by", "1"]
     assert main([*words, "--url", proxy.url]) == 0

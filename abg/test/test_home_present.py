@@ -72,6 +72,16 @@ def test_no_rows_are_no_lines():
     assert list(columns([])) == []
 
 
+def test_a_budget_that_was_changed_says_what_is_configured():
+    row = {"name": "session", "key": "s", "limit_usd": 7, "configured_usd": 5, "spent_usd": 1}
+    _, raised = budget_rows([row])
+    assert (raised[5], raised[-1]) == ("$7.00", "configured: $5.00")
+    (_, same), (_, given) = (
+        budget_rows([{**row, "configured_usd": amount}]) for amount in (7, None)
+    )
+    assert (same[-1], given[-1]) == ("", "configured: none")
+
+
 def test_budgets_without_a_limit():
     rows = list(budget_rows([{"name": "watch", "limit_usd": None, "spent_usd": 1, "held_usd": 1}]))
     assert rows[1][:6] == ("watch", "everything", "lifetime", "$1.00", "$1.00", "none")
@@ -118,6 +128,14 @@ def test_a_status_with_other_budgets_and_odd_rows():
     assert "\ntoday    $1.50\n" in text
     assert "\nb        $2.00    none" in text
     assert "\nopus " in text
+
+
+def test_what_a_plan_pays_is_called_notional():
+    info = {"s": {"agent": "claude-code", "auth": "subscription"}, "t": {"agent": "codex"}}
+    status = {"sessions": {"s": 1, "t": 2}, "session_info": info, "today_total_usd": 3}
+    lines = status_text(status, "http://x").splitlines()
+    assert lines[-1].endswith("claude-code (notional: a plan pays)")
+    assert lines[-2].endswith("codex")
 
 
 def test_a_daily_budget_without_a_known_end():

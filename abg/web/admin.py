@@ -29,6 +29,8 @@ __all__ = ["Admin"]
 
 TOKEN_HEADER = b"x-abg-admin-token"
 MAX_BODY = 65536
+LONGEST_RAISE = 315_360_000
+"""Seconds; ten years."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -91,6 +93,9 @@ class Admin:
         config, now = engine.config, engine.clock()
         book = self._book.status(now, session, recent=recent)
         info = self._session_info(session, now)
+        if recent is not None:
+            # One that was only refused so far has spent nothing, and is shown all the same.
+            info = {k: v for k, v in info.items() if k in book.sessions or not v["requests"]}
         return {
             "sessions": book.sessions,
             "today_total_usd": book.today_total,
@@ -153,7 +158,7 @@ class Admin:
     # -- acting --------------------------------------------------------------------------------
 
     def reset(self, body: dict[str, Any]) -> Any:
-        session = _text(body, "session")
+        session = safe_name(_text(body, "session"))
         self._unlocked()
         before = self._book.session_total(session)
         self._guard.event("reset", session_id=session, who=_who(body), total_usd=before)
@@ -188,20 +193,22 @@ class Admin:
                 raise Refused(400, "there is no limit that could be raised; give one as to_usd")
         if body.get("for_seconds") is not None:
             seconds = body["for_seconds"]
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds <= 0:
-                raise Refused(400, "for_seconds is a positive number")
-            change["for_seconds"] = int(seconds)
+            number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+            if not number or not 0 < seconds <= LONGEST_RAISE:
+                raise Refused(400, "for_seconds is a positive number, of ten years at most")
+            change["for_seconds"] = max(1, int(seconds))
         self._guard.event("raise", **change)
-        return {"raised": change, "limit_usd": self._book.limit(self._engine.clock(), **whose)}
+        now_in_force = self._book.limit(self._engine.clock(), **whose)
+        return {"raised": change, "was_usd": limit, "limit_usd": now_in_force}
 
     def block(self, body: dict[str, Any]) -> Any:
-        session = "*" if body.get("all") is True else _text(body, "session")
+        session = "*" if body.get("all") is True else safe_name(_text(body, "session"))
         self._guard.event("block", session_id=session, who=_who(body))
         return {"blocked": session}
 
     def unblock(self, body: dict[str, Any]) -> Any:
         self._unlocked()
-        session = "*" if body.get("all") is True else _text(body, "session")
+        session = "*" if body.get("all") is True else safe_name(_text(body, "session"))
         self._guard.event("unblock", session_id=session, who=_who(body))
         return {"unblocked": session}
 
@@ -267,7 +274,7 @@ class Admin:
             raise Refused(413, "the body is too large")
         try:
             body = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             raise Refused(400, "the body is not a JSON object") from None
         try:
             return _json(request, 200, act(body))
