@@ -64,16 +64,13 @@ def count_question(endpoint: str, target: bytes, body: bytes) -> tuple[bytes, by
     if asked is None:
         return None
     suffix, keys = asked
+    path, mark, query = target.partition(b"?")
     try:
         value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    path, mark, query = target.partition(b"?")
-    question = {key: value[key] for key in value if key in keys}
-    try:
-        encoded = json.dumps(question, separators=(",", ":")).encode("utf-8")
+        if not isinstance(value, dict):
+            return None
+        question = {key: value[key] for key in value if key in keys}
+        encoded = json.dumps(question, separators=(",", ":")).encode("ascii")
     except (ValueError, RecursionError):
         return None
     return path + suffix + mark + query, encoded
