@@ -10,6 +10,8 @@ ZERO = Decimal(0)
 
 # Sums must stay exact: a cost has up to 16 places, a ledger up to 10^12 USD.
 EXACT = Context(prec=60)
+_HIGHEST, _LOWEST = 15, -40
+"""Powers of ten: what is beyond is nobody's money, and ``1e999999999`` is a gigabyte as text."""
 _UNITS = [Decimal(1).scaleb(-places) for places in range(13)]
 
 
@@ -17,7 +19,8 @@ def usd(value: str | int | Decimal) -> Decimal:
     """A finite amount of USD from its decimal text.
 
     Raises:
-        ValueError: not a finite decimal number, or a float (which is no exact amount).
+        ValueError: not a finite decimal number, one beyond 10^15 or with more than 40 places,
+            or a float (which is no exact amount).
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise ValueError(f"not an exact decimal amount: {value!r}")
@@ -27,6 +30,9 @@ def usd(value: str | int | Decimal) -> Decimal:
         raise ValueError(f"not a decimal amount: {value!r}") from None
     if not amount.is_finite():
         raise ValueError(f"not a finite amount: {value!r}")
+    places = amount.as_tuple().exponent
+    if not (isinstance(places, int) and places >= _LOWEST and amount.adjusted() <= _HIGHEST):
+        raise ValueError(f"not an amount of money: {str(amount)[:40]}")
     return amount
 
 

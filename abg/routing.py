@@ -143,7 +143,7 @@ class Router:
             # OPTIONS *: abg itself has nothing to say of it.
             return Route(Kind.NOT_FOUND, status=404)
         if target[:1] != b"/":
-            inside = self._own_path(target)
+            inside = self.own_path(target)
             if inside is None:
                 text = _NO_FORWARD_PROXY if b"://" in target else "that is no path"
                 return _refuse(400, text, _shape(said))
@@ -219,7 +219,7 @@ class Router:
             return _refuse(400, "the path holds dot segments or control characters", dialect)
         return None
 
-    def _own_path(self, target: bytes) -> bytes | None:
+    def own_path(self, target: bytes) -> bytes | None:
         """The path of a target in absolute form, if its host is abg's own (RFC 9112, 3.2.2)."""
         parts = _ABSOLUTE.match(target)
         if parts is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,57 @@ def test_what_went_wrong_names_the_upstream_but_not_its_password() -> None:
     text = client.json["error"]["message"]
     assert text == "[abg] https://api.example:444: no byte came for 900 s"
     assert "secret" not in repr(stage.lines) + repr(stage.entries)
+
+
+AMOUNTS = ("1e400", '"1e999999999"', '"-1e999999999"', '"0e-999999999"', '"Infinity"', "1e30", "[]")
+SECONDS = ("1e308", "1e20", "-1", '"x"', "true", "0", "99999999999")
+SHAPES = (
+    b"",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"{",
+    b"\xff",
+    b"[" * 60_000,
+    b'{"a":' * 10_000,
+    b'{"session":5}',
+    b'{"session":""}',
+    b'{"session":"\\ud800"}',
+    b'{"session":"' + b"x" * 600 + b'"}',
+    b'{"id":{}}',
+    b"9" * 50_000,
+)
+ACTIONS = ("reset", "budgets/raise", "block", "unblock", "holds/void", "lease", "nothing")
+
+
+def test_no_request_for_power_breaks_or_stalls_the_proxy(tmp_path: Path) -> None:
+    with FakeVendor() as vendor, ProxyProcess(tmp_path, vendor.url) as proxy:
+        (token,) = tmp_path.rglob("admin-token")
+        power = {"x-abg-admin-token": token.read_text("ascii").strip()}
+
+        def act(action: str, body: bytes) -> int:
+            status, answer = post(proxy.port, f"/abg/{action}", body, power)
+            assert json.loads(answer)
+            return status
+
+        for action in ACTIONS:
+            for body in SHAPES:
+                if (action, body) != ("nothing", b""):
+                    assert act(action, body) in (400, 404)
+        for amount in AMOUNTS:
+            for key in ("by_usd", "to_usd"):
+                body = f'{{"session":"s","{key}":{amount}}}'.encode()
+                assert act("budgets/raise", body) == 400
+        for seconds in SECONDS:
+            body = f'{{"session":"s","by_usd":1,"for_seconds":{seconds}}}'.encode()
+            assert act("budgets/raise", body) == 400
+        assert not proxy.ledger_file.exists() or proxy.ledger == []
+        assert act("block", '{"session":"a\u202eb"}'.encode()) == 200
+        status, _ = post(proxy.port, "/s/a%E2%80%AEb/v1/messages", asking("m"), {})
+        assert status == 402, "a name that nobody sees means the same everywhere"
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=10) as client:
+            host = f"127.0.0.1:{proxy.port}"
+            client.sendall(
+                f"GET http://{host}/abg/healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+            )
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")

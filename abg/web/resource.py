@@ -68,13 +68,20 @@ class GuardResource(Resource):
 
     def exchanges(self, request: Any) -> ExchangeResource | None:
         """A request for a vendor may begin with its head, where the ``Site`` is abg's own."""
-        return None if _own(below_mount(request)) else self._proxy
+        return None if self._own_path(below_mount(request)) else self._proxy
 
     def render(self, request: Any) -> Any:
         target = below_mount(request)
-        if _own(target):
-            return self._admin.render_path(request, target.partition(b"?")[0])
+        own = self._own_path(target)
+        if own:
+            return self._admin.render_path(request, own)
         return self._proxy.render_target(request, target)
+
+    def _own_path(self, target: bytes) -> bytes:
+        """The path under ``/abg``, if the target is one; also in absolute form."""
+        if target[:1] != b"/":
+            target = self.engine.corridor.router.own_path(target) or b""
+        return target.partition(b"?")[0] if _own(target) else b""
 
 
 def _own(target: bytes) -> bool:
