@@ -43,6 +43,11 @@ class Grant:
     expires: datetime | None = None
     revoked: datetime | None = None
 
+    def raising(self, *, locked: bool) -> dict[str, Any]:
+        """The data of the ``raise`` that gives the session this budget; locked ones only shrink."""
+        data = {"session_id": self.session, "to_usd": self.budget_usd, "who": f"token {self.id}"}
+        return {**data, "at_most": True} if locked else data
+
     def live(self, now: datetime) -> bool:
         """Whether it is good at this moment."""
         return self.revoked is None and (self.expires is None or now < self.expires)

@@ -14,6 +14,7 @@ Each call ends exactly once: blocked inside ``ask``, by ``leave``, or by ``land`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -178,12 +179,8 @@ class Guard:
             self._grants.add(grant.id)
             # Only at its first use: a budget that was raised since then stays raised.
             if grant.budget_usd is not None and not self.book.session_total(grant.session):
-                self.event(
-                    "raise",
-                    session_id=grant.session,
-                    to_usd=grant.budget_usd,
-                    who=f"token {grant.id}",
-                )
+                with suppress(LedgerUnavailable):  # which refuses the call itself, too
+                    self.event("raise", **grant.raising(locked=self.config.lock_budgets))
         return evolve(session, id=grant.session, source="token")
 
     def depart(self, flight: Flight) -> None:
@@ -274,7 +271,8 @@ class Guard:
         if opened is not None and reading.final:
             call = Call(dialect.name, opened.endpoint, opened.model)
             cost = self.table.cost(dialect.vendor, reading, call, opened.ts).usd
-            self.event("adjust", **adjustment(response_id, opened, reading, cost))
+            with suppress(LedgerUnavailable):
+                self.event("adjust", **adjustment(response_id, opened, reading, cost))
 
     # -- waiting -----------------------------------------------------------------------------
 
@@ -392,7 +390,10 @@ class Guard:
         self._say(line_of(entry, warnings, would_block(flight)))
 
     def _write_event(self, event: Event) -> None:
-        self.ledger.append(event)
-        self.book.apply(event)
-        self.opened.apply(event)
-        self.wake()
+        try:
+            self.ledger.append(event)
+        finally:
+            # A line that cannot be written now is kept, and written later: it counts already.
+            self.book.apply(event)
+            self.opened.apply(event)
+            self.wake()

@@ -10,10 +10,13 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from abg.call import Session
 from abg.config import Config
+from abg.custody import Grant
 from abg.engine import Engine
+from abg.errors import LedgerUnavailable
 from abg.places import Places
-from abg.test.playbook import CLAUDE, START, Client, Sent
+from abg.test.playbook import CLAUDE, START, Client, Sent, Stage
 from abg.test.test_engine import Reactor
 from abg.web.admin import Admin, Refused
 
@@ -248,6 +251,25 @@ class AdminTests(SynchronousTestCase):
     def test_a_locked_session_without_a_limit_may_get_one(self) -> None:
         admin = self.start(lock_budgets=True, session_budget_usd=None)
         self.assertEqual(admin.raise_budget({"session": "s", "to_usd": 2})["limit_usd"], 2)
+
+    def test_a_token_raises_nothing_where_budgets_are_locked(self) -> None:
+        for locked, limits in ((False, [9, 2]), (True, [5, 2])):
+            stage = Stage(lock_budgets=locked)
+            for name, budget in (("a", 9), ("b", 2)):
+                grant = Grant(name, "0" * 64, name, D(budget), START)
+                stage.guard.granted(Session("default"), grant)
+            found = [stage.book.limit(START, session=name) for name in ("a", "b")]
+            self.assertEqual(found, limits)
+
+    def test_what_the_ledger_cannot_take_now_counts_already(self) -> None:
+        stage = Stage()
+        stage.ledger.broken = "the disk is full"
+        with self.assertRaises(LedgerUnavailable):
+            stage.guard.event("block", session_id="s")
+        self.assertEqual(stage.book.status(START).blocked, ["s"])
+        grant = Grant("a", "0" * 64, "a", D(2), START)
+        self.assertEqual(stage.guard.granted(Session("default"), grant).id, "a")
+        self.assertEqual(stage.book.limit(START, session="a"), 2)
 
     # -- leases --------------------------------------------------------------------------------
 
