@@ -231,7 +231,7 @@ class Chat(OpenAI):
 
     def cut(self, meter: Meter, message: str) -> bytes:
         """A last chunk that says the length was reached, and the end mark."""
-        if not isinstance(meter, ChatMeter) or not meter.streaming or meter.done:
+        if not isinstance(meter, ChatMeter) or not meter.streaming or meter.final or meter.done:
             return b""
         chunk: dict[str, Any] = {
             "id": meter.id or "chatcmpl-abg",

@@ -41,7 +41,7 @@ _WORDS: dict[str, str] = {
     "context limit": "limit of input",
     "context length": "length of input",
     "maximum context": "most input",
-    "model:": "model",
+    "model:": "model -",
 }
 _REACTED_TO = re.compile("|".join(map(re.escape, _WORDS)), re.IGNORECASE)
 
@@ -80,7 +80,10 @@ _ANTHROPIC_TYPES = {
 
 def cleaned(message: str) -> str:
     """The message without the words that clients react to, whoever put them there."""
-    return _REACTED_TO.sub(lambda found: _WORDS[found.group().lower()], message)
+    while _REACTED_TO.search(message):
+        # Again, since what stood around a word may now make another one.
+        message = _REACTED_TO.sub(lambda found: _WORDS[found.group().lower()], message)
+    return message
 
 
 def reason_of(status: int) -> bytes:

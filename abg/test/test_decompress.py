@@ -159,7 +159,7 @@ def test_what_stands_behind_a_deflate_stream_means_nothing(pack: Pack) -> None:
     assert unpacked(b"deflate", packed + b"more", b"and more") == TEXT
 
 
-# -- bombs ---------------------------------------------------------------------------------------
+# -- bombs -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture

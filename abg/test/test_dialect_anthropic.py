@@ -357,7 +357,7 @@ def test_iterations(name: str) -> None:
     assert parts(streamed) == expected
 
 
-# -- refusals ------------------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------------------
 
 
 def test_a_refusal_before_any_output_is_not_billed() -> None:

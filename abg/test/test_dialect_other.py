@@ -97,7 +97,7 @@ def test_only_one_search_can_be_proven() -> None:
     assert DIALECTS["anthropic_other"].bound_facts(BATCHES, b"{}").unbounded is not None
 
 
-# -- answers -------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 def test_an_answer_tells_who_and_under_which_id() -> None:

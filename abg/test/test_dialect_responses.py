@@ -37,7 +37,7 @@ def of_stream(usage: Any, *items: Any, kind: str = "response.completed", **field
     return read_of("openai_responses", stream, body_bytes=300)
 
 
-# -- counts --------------------------------------------------------------------------------------
+# -- counts ----------------------------------------------------------------------------------------
 
 
 def details(whole: int, out: int = 20, **inside: Any) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_both_readers_agree(value: dict[str, Any]) -> None:
     assert repr(seen(READ(plain))) == repr(seen(lenient))
 
 
-# -- what is no JSON -----------------------------------------------------------------------------
+# -- what is no JSON -------------------------------------------------------------------------------
 
 
 def test_scanning_for_a_word() -> None:
@@ -140,7 +140,7 @@ def test_the_last_object_of_a_text_too_large() -> None:
     assert last_object(b'"usage":' + b'{"a":' * 200_000, "usage") is None
 
 
-# -- counts --------------------------------------------------------------------------------------
+# -- counts ----------------------------------------------------------------------------------------
 
 COUNTS: list[tuple[Any, int | None, bool]] = [
     (5, 5, False),

@@ -116,7 +116,7 @@ def test_whole_events_take_the_short_way() -> None:
     assert not are_whole(b"data: a\n\ndata: b\r\n\n")
 
 
-# -- length ------------------------------------------------------------------------------------
+# -- length ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_an_event_of_exactly_the_limit_is_read(short: int) -> None:
     assert told(b"data: a\n\n", event + b"\n\n")[1] == (b"", b"x" * 14)
 
 
-# -- relaying ----------------------------------------------------------------------------------
+# -- relaying --------------------------------------------------------------------------------------
 
 
 class Without:

@@ -16,6 +16,7 @@ from abg.dialects import DIALECTS, Meter
 from abg.usage import Reading
 
 __all__ = [
+    "chat_events",
     "claude_events",
     "compact",
     "data",
@@ -74,6 +75,23 @@ def claude_events(
     if stopped:
         out.append(event("message_stop"))
     return b"".join(out)
+
+
+def chat_events(usage: Any, *text: str) -> bytes:
+    """A stream of Chat Completions whose last chunk brings the usage."""
+    base = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1764000000,
+        "model": "gpt-4o",
+        "service_tier": "default",
+    }
+    choice = {"index": 0, "logprobs": None, "finish_reason": None}
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in text or ("Hello", " you")]
+    out = [data({**base, "choices": [{**choice, "delta": delta}]}) for delta in deltas]
+    out.append(data({**base, "choices": [{**choice, "delta": {}, "finish_reason": "stop"}]}))
+    return b"".join([*out, data({**base, "choices": [], "usage": usage}), data(b"[DONE]")])
 
 
 def response_events(
