@@ -20,7 +20,7 @@ from abg.ledger import Entry
 from abg.money import ZERO
 from abg.presume import Shortfall, presume
 from abg.pricing import PriceTable
-from abg.usage import Reading
+from abg.usage import Reading, Usage
 
 __all__ = [
     "Outcome",
@@ -140,7 +140,7 @@ def billed(flight: Flight, end: str, seconds: float, table: PriceTable, *, stric
 def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
     """The ledger's line for a call that ended at ``now`` (seconds, monotonic)."""
     session, call, reading = flight.session, flight.call, outcome.reading
-    usage, answered = reading.usage, flight.answered_at
+    counts, answered = _counts(reading.usage), flight.answered_at
     model = safe_model(reading.model) if reading.model else call.model
     shadow = would_block(flight)
     assert flight.admitted_at is not None
@@ -148,15 +148,15 @@ def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
         ts=flight.admitted_at,
         session_id=session.id,
         model=model,
-        input_tokens=usage.input_tokens + usage.audio_input_tokens,
-        output_tokens=(usage.output_tokens + usage.audio_output_tokens + usage.image_output_tokens),
+        input_tokens=counts["input_tokens"],
+        output_tokens=counts["output_tokens"],
         cost_usd=outcome.cost_usd,
         session_total_usd=outcome.session_total_usd,
         action=outcome.action,
         request_id=flight.id,
         agent=session.agent,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
+        cache_read_tokens=counts["cache_read_tokens"],
+        cache_write_tokens=counts["cache_write_tokens"],
         reasoning_tokens=reading.reasoning_tokens,
         status=flight.status,
         duration_ms=round((now - flight.asked_at) * 1000),
@@ -236,7 +236,6 @@ def adjustment(
     response_id: str, opened: OpenCall, reading: Reading, cost: Decimal
 ) -> dict[str, Any]:
     """The data of the ``adjust`` line that corrects an estimate to what was measured."""
-    usage = reading.usage
     data: dict[str, Any] = {
         "session_id": opened.session_id,
         "cost_usd": cost - opened.cost_usd,
@@ -248,10 +247,7 @@ def adjustment(
         "model": reading.model or opened.model,
         "model_scope": opened.model_scope,
         "auth": opened.auth,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
+        **_counts(reading.usage),
     }
     for name in ("project", "subagent"):
         value = getattr(opened, name)
@@ -267,15 +263,19 @@ def _by_model(reading: Reading, model: str) -> dict[str, Any] | None:
         return None
     table: dict[str, dict[str, int]] = {}
     for sampling in reading.samplings:
-        row = table.setdefault(
-            sampling.model or model,
-            {
-                "input_tokens": 0,
-                "output_tokens": 0,
-                "cache_read_tokens": 0,
-                "cache_write_tokens": 0,
-            },
-        )
-        for name in row:
-            row[name] += getattr(sampling.usage, name)
+        name = sampling.model or model
+        counts, row = _counts(sampling.usage), table.get(name)
+        table[name] = counts if row is None else {k: row[k] + counts[k] for k in counts}
     return table
+
+
+def _counts(usage: Usage) -> dict[str, int]:
+    """The four counts that lines and reports have; sound and pictures are in them."""
+    return {
+        "input_tokens": usage.input_tokens + usage.audio_input_tokens,
+        "output_tokens": usage.output_tokens
+        + usage.audio_output_tokens
+        + usage.image_output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+    }

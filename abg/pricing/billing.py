@@ -170,9 +170,11 @@ def _openai_tier(reading: Reading, call: Call, subscription: bool) -> tuple[str,
         return wish, ("tier_requested",) if wish != tier_word(reading.tier) else ()
     if reading.tier is not None:
         return tier_word(reading.tier), ()
-    if wish in ("priority", "ultrafast"):
-        return wish, ("tier_requested",)
-    return ("batch", ()) if _is_batch(call) else ("standard", ())
+    if _is_batch(call):
+        return "batch", ()
+    # Cheaper ones are no more than a wish; what nobody knows is charged as standard and marked.
+    cheaper = wish in ("standard", "batch", "flex", "decisions")
+    return ("standard", ()) if cheaper else (wish, ("tier_requested",))
 
 
 def _is_batch(call: Call) -> bool:
