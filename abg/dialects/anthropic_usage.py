@@ -110,6 +110,12 @@ class AnthropicUsage:
         counts.odd = self._odd
         told = self._told
         searches = counts.whole(mapping(told.get("server_tool_use")), "web_search_requests")
+        if not refused and told.get("iterations") is None:
+            # As nearly all answers are: one pass, and nothing to leave out.
+            alone = Sampling(tokens_of(told, counts, self._body_bytes))
+            if counts.odd:
+                marks.append(CLAMPED)
+            return (alone,), True, searches
         passes, besides = self._iterations(counts, marks)
         if not passes:
             passes = [Sampling(tokens_of(told, counts, self._body_bytes))]
