@@ -1,8 +1,12 @@
 """Room for request bodies in memory, shared by all connections.
 
-A model call's body is read whole before it is admitted. Its declared length is taken out of one
+A model call's body is read whole before it is admitted. Its declared length is taken out of a
 common allowance before the first byte is read; where that does not fit, reading waits in order
 of arrival. A whole body fits or waits, so that two half-read ones can never block each other.
+
+Small bodies have an allowance of their own: a few clients that declare much and send it slowly
+keep nobody else waiting. A body of undeclared length is small until it has grown, and then waits
+for as much as the largest may have.
 """
 
 from __future__ import annotations
@@ -10,7 +14,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["BodyRoom"]
+__all__ = ["BodyRoom", "BodyRooms", "Place"]
+
+SMALL = 1_000_000
+"""Bytes up to which a body is small."""
+SMALL_AT_ONCE = 64
+LARGE_AT_ONCE = 8
 
 
 class BodyRoom:
@@ -45,3 +54,87 @@ class BodyRoom:
             size, ready = self._queue.popleft()
             self.taken += size
             ready()
+
+
+class BodyRooms:
+    """The allowances for small and for large bodies.
+
+    Args:
+        largest: bytes that one body may have.
+    """
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest
+        self.small = BodyRoom(SMALL * SMALL_AT_ONCE)
+        self.large = BodyRoom(largest * LARGE_AT_ONCE)
+
+    @property
+    def taken(self) -> int:
+        """Bytes, of both."""
+        return self.small.taken + self.large.taken
+
+
+class Place:
+    """What one body has taken of the rooms.
+
+    Args:
+        length: as declared; None: nobody knows.
+        pause, resume: stop and start reading the body.
+    """
+
+    __slots__ = ("_held", "_pause", "_resume", "_rooms", "_size", "_wanted")
+
+    def __init__(
+        self,
+        rooms: BodyRooms,
+        length: int | None,
+        pause: Callable[[], None],
+        resume: Callable[[], None],
+    ) -> None:
+        self._rooms = rooms
+        self._pause = pause
+        self._resume = resume
+        self._held: list[tuple[BodyRoom, int]] = []
+        self._wanted: tuple[BodyRoom, int] | None = None
+        self._size = SMALL if length is None else length
+        """What it may grow to without asking again."""
+        self._take(rooms.small if self._size <= SMALL else rooms.large, self._size)
+
+    def grew(self, size: int) -> None:
+        """So many bytes of the body have come."""
+        if size > self._size:
+            self._size = self._rooms.largest
+            self._take(self._rooms.large, self._size)
+
+    def whole(self, size: int) -> None:
+        """All of the body is here: nothing beyond its own size is kept."""
+        held, self._held = self._held, []
+        for room, taken in held:
+            kept = min(taken, size)
+            size -= kept
+            self._held.append((room, kept))
+        for (room, taken), (_, kept) in zip(held, self._held, strict=True):
+            if taken > kept:
+                room.give_back(taken - kept)
+
+    def leave(self) -> None:
+        """The body has left memory, or will never come."""
+        if self._wanted is not None:
+            self._wanted[0].forget(self._ready)
+            self._wanted = None
+        held, self._held = self._held, []
+        for room, taken in held:
+            room.give_back(taken)
+
+    def _take(self, room: BodyRoom, size: int) -> None:
+        if room.take(size, self._ready):
+            self._held.append((room, size))
+        else:
+            self._wanted = (room, size)
+            self._pause()
+
+    def _ready(self) -> None:
+        wanted, self._wanted = self._wanted, None
+        assert wanted is not None
+        self._held.append(wanted)
+        self._resume()

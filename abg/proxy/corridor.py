@@ -12,7 +12,7 @@ from typing import Any
 
 from abg.access import check_access
 from abg.attribution import Attribution
-from abg.bodies import BodyRoom
+from abg.bodies import BodyRooms
 from abg.config import Config
 from abg.dialects import DIALECTS, Refusal
 from abg.exchange import Exchange, Handler, Upstreams
@@ -26,8 +26,6 @@ from abg.vault import Forbidden, Vault
 
 __all__ = ["Corridor"]
 
-ROOM_FOR_BODIES = 8
-"""Request bodies in memory at once, as a multiple of the largest one."""
 SECONDS_BETWEEN_LOOKS = 0.25
 """``cut_streams``: how often the cost of running streams is looked at."""
 FORWARDED = frozenset((Kind.MODEL, Kind.UNMETERED, Kind.FREE, Kind.PASS))
@@ -69,7 +67,7 @@ class Corridor:
         self.upstreams = upstreams
         self.config = config
         self.max_body = config.max_body_mb * 1_000_000
-        self.room = BodyRoom(self.max_body * ROOM_FOR_BODIES)
+        self.rooms = BodyRooms(self.max_body)
         self.attribution = Attribution()
         self._check_host = check_host
         self._open: dict[Passage, None] = {}

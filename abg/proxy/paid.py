@@ -8,7 +8,7 @@ from typing import Protocol
 from attrs import evolve
 
 from abg.attribution import Attribution, safe_model
-from abg.bodies import BodyRoom
+from abg.bodies import BodyRooms, Place
 from abg.book import Verdict
 from abg.call import Headers
 from abg.custody import Grant
@@ -35,7 +35,7 @@ class PaidHouse(StrictHouse, Protocol):
     """What a paid call needs of the corridor."""
 
     attribution: Attribution
-    room: BodyRoom
+    rooms: BodyRooms
     max_body: int
     durable: Callable[[Callable[[], None]], None] | None
 
@@ -63,7 +63,7 @@ class PaidCall(Passage):
         self._flight: Flight | None = None
         self._chunks: list[bytes] = []
         self._size = 0
-        self._room = 0
+        self._place: Place | None = None
         self._body: bytes | None = None
         self._added_usage = False
         self._strict: Strict | None = None
@@ -81,16 +81,7 @@ class PaidCall(Passage):
         if length is not None and length > corridor.max_body:
             self._too_large()
             return
-        wanted = corridor.max_body if length is None else length
-        if corridor.room.take(wanted, self._room_ready):
-            self._room = wanted
-        else:
-            self._room = -wanted
-            exchange.pause_body()
-
-    def _room_ready(self) -> None:
-        self._room = -self._room
-        self._exchange.resume_body()
+        self._place = Place(corridor.rooms, length, exchange.pause_body, exchange.resume_body)
 
     def body(self, data: bytes) -> None:
         if self._done:
@@ -103,6 +94,8 @@ class PaidCall(Passage):
             self._too_large()
             return
         self._chunks.append(data)
+        if self._place is not None:
+            self._place.grew(self._size)
 
     def body_end(self) -> None:
         if self._done:
@@ -113,6 +106,8 @@ class PaidCall(Passage):
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._chunks = []
+        if self._place is not None:
+            self._place.whole(len(body))
         self._ask(body)
 
     def _too_large(self) -> None:
@@ -211,7 +206,7 @@ class PaidCall(Passage):
             body = self._dialect.ask_for_usage(body)
             self._added_usage = True
         self._send(body)
-        self._free_room()
+        self._free_place()
 
     def _client_headers(self, headers: Headers) -> Headers:
         kept = for_client(headers)
@@ -355,15 +350,13 @@ class PaidCall(Passage):
     def _leave(self) -> None:
         if self._strict is not None:
             self._strict.forget()
-        self._free_room()
+        self._free_place()
         super()._leave()
 
-    def _free_room(self) -> None:
-        if self._room < 0:
-            self._corridor.room.forget(self._room_ready)
-        elif self._room:
-            self._corridor.room.give_back(self._room)
-        self._room = 0
+    def _free_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            place.leave()
 
 
 def reads_whole(route: Route, headers: Headers) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abg.bodies import BodyRoom
+from abg.bodies import SMALL, BodyRoom, BodyRooms, Place
 
 
 def test_what_does_not_fit_waits_in_order():
@@ -59,3 +59,87 @@ def test_all_are_served_and_all_is_given_back(sizes):
         room.give_back(running.pop(0))
     assert served == list(range(len(sizes)))
     assert room.taken == 0
+
+
+class Reading:
+    """A body that is read, and whether reading goes on."""
+
+    def __init__(self, rooms: BodyRooms, length: int | None) -> None:
+        self.log: list[str] = []
+        self.place = Place(
+            rooms, length, lambda: self.log.append("pause"), lambda: self.log.append("resume")
+        )
+
+
+LARGEST = 5 * SMALL
+
+
+def test_who_declares_much_and_sends_nothing_keeps_no_small_body_waiting():
+    rooms = BodyRooms(LARGEST)
+    slow = [Reading(rooms, LARGEST) for _ in range(9)]
+    assert [r.log for r in slow] == [[]] * 8 + [["pause"]]
+    assert Reading(rooms, SMALL).log == []
+    assert Reading(rooms, None).log == []
+    slow[0].place.leave()
+    assert slow[8].log == ["pause", "resume"]
+
+
+def test_an_undeclared_body_is_small_until_it_has_grown():
+    rooms = BodyRooms(LARGEST)
+    large = [Reading(rooms, LARGEST) for _ in range(8)]
+    grown = Reading(rooms, None)
+    grown.place.grew(SMALL)
+    assert grown.log == []
+    grown.place.grew(SMALL + 1)
+    grown.place.grew(SMALL + 2)
+    assert grown.log == ["pause"]
+    large[3].place.leave()
+    assert grown.log == ["pause", "resume"]
+    grown.place.whole(SMALL + 5)
+    for reading in large:
+        reading.place.leave()
+    assert rooms.taken == SMALL + 5
+    grown.place.leave()
+    assert rooms.taken == 0
+
+
+def test_what_is_whole_keeps_only_its_size_and_lets_others_go_on():
+    rooms = BodyRooms(LARGEST)
+    bodies = [Reading(rooms, None) for _ in range(65)]
+    assert bodies[64].log == ["pause"]
+    bodies[0].place.whole(SMALL)
+    assert bodies[64].log == ["pause"]
+    bodies[1].place.whole(10)
+    bodies[2].place.whole(10)
+    assert bodies[64].log == ["pause", "resume"]
+
+
+def test_who_leaves_while_waiting_is_forgotten():
+    rooms = BodyRooms(LARGEST)
+    large = [Reading(rooms, LARGEST) for _ in range(10)]
+    large[8].place.leave()
+    large[0].place.leave()
+    assert (large[8].log, large[9].log) == (["pause"], ["pause", "resume"])
+    for reading in large:
+        reading.place.leave()
+    assert rooms.taken == 0
+
+
+@given(st.lists(st.tuples(st.none() | st.integers(0, LARGEST), st.integers(0, LARGEST))))
+def test_all_bodies_end_and_all_room_is_given_back(bodies):
+    rooms = BodyRooms(LARGEST)
+    readings = [(Reading(rooms, length), length, size) for length, size in bodies]
+    left = 0
+    while readings:
+        # Whoever is not paused goes on to its end.
+        free = next(i for i, (r, _, _) in enumerate(readings) if r.log[-1:] != ["pause"])
+        reading, length, size = readings.pop(free)
+        reading.place.grew(size if length is None else min(size, length))
+        if reading.log[-1:] == ["pause"]:
+            readings.append((reading, length, size))
+            left += 1
+            assert left <= len(bodies)
+            continue
+        reading.place.whole(size if length is None else length)
+        reading.place.leave()
+    assert rooms.taken == 0

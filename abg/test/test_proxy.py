@@ -309,13 +309,13 @@ def test_a_body_that_is_too_large_gets_413_in_the_dialects_shape():
     assert client.status == 413
     assert client.json["type"] == "error"
     assert stage.sent == []
-    assert stage.corridor.room.taken == 0
+    assert stage.corridor.rooms.taken == 0
 
 
 def test_room_for_bodies_is_given_back():
     stage = Stage(max_body_mb=1)
     stage.ask(b"/v1/messages", ASK)
-    assert stage.corridor.room.taken == 0
+    assert stage.corridor.rooms.taken == 0
 
 
 def test_paid_calls_that_cannot_be_metered_are_estimated_and_capped():
