@@ -162,7 +162,7 @@ def test_check_says_how_old_and_whose(prices: Run, monkeypatch: pytest.MonkeyPat
 
 def test_check_names_a_wrong_row(prices: Run) -> None:
     Path("own.yaml").write_text("prices:\n  mine: {input: 1, outptu: 2}\n")
-    with pytest.raises(ConfigError, match="outptu.*output"):
+    with pytest.raises(ConfigError, match=r"outptu.*output"):
         prices("check", "--config", "own.yaml")
 
 
