@@ -231,6 +231,25 @@ def test_locked_budgets_free_no_money(tmp_path):
             assert "lock" in done.stderr
 
 
+def test_a_run_may_have_less_where_budgets_are_locked_but_not_more(tmp_path):
+    with (
+        FakeVendor({"usage": USAGE}) as vendor,
+        ProxyProcess(tmp_path, vendor.url, lock_budgets=True) as proxy,
+    ):
+
+        def run(usd: str) -> subprocess.CompletedProcess[str]:
+            return proxy.command("run", "--session", "job", "--budget", usd, "--", "true")
+
+        assert run("2").returncode == 0
+        assert [post(f"{proxy.url}/s/job/v1/messages", ASK)[0] for _ in range(3)] == [200, 200, 402]
+        done = run("3")
+        assert done.returncode != 0
+        assert "locked by the configuration" in done.stderr
+        assert run("2").returncode == 0
+        listed = proxy.command("budget", "list").stdout
+        assert "configured: $5.00" in listed
+
+
 def test_key_custody_end_to_end(tmp_path):
     (tmp_path / "key").write_text("sk-ant-the-real-one\n")
     credentials = {"anthropic": f"file:{tmp_path / 'key'}"}
