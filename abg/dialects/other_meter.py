@@ -69,9 +69,16 @@ class SilentMeter(AnswerMeter):
         self.odd = False
 
     def look(self, event: bytes) -> None:
-        # What is longer holds pictures or sound, whose bytes say nothing about tokens.
-        if len(event) <= _TEXT_EVENT:
-            self.output_bytes += len(event)
+        # What is longer, or no event at all, holds pictures or sound, whose bytes say nothing
+        # about tokens.
+        size = len(event.strip(b"\n"))
+        if size <= _TEXT_EVENT and event.find(b"data:") >= 0:
+            self.output_bytes += size
+        if event.find(b'"usage"') >= 0:
+            told = _ANSWER(fields_of(event)[1])
+            if told is not None:
+                self.changed()
+                self.use(told.usage)
 
     def answer(self, body: bytes) -> None:
         told = _ANSWER(body)
@@ -106,13 +113,6 @@ class ImagesMeter(SilentMeter):
     pictures, which are the dearer ones.
     """
 
-    def look(self, event: bytes) -> None:
-        super().look(event)
-        if event.find(b'"usage"') >= 0:
-            told = _ANSWER(fields_of(event)[1])
-            if told is not None:
-                self.use(told.usage)
-
     def use(self, usage: object) -> None:
         """See ``SilentMeter.use``."""
         counts = Counts()
@@ -120,7 +120,6 @@ class ImagesMeter(SilentMeter):
         drawn = image_sampling({"image_gen": told}, counts)
         if drawn is None:
             return
-        self.changed()
         self.odd = counts.odd
         # Of an upload nobody read the model: the dearest one for pictures counts.
         kind = "message" if self.call.model else "image"

@@ -103,7 +103,8 @@ def test_only_one_search_can_be_proven() -> None:
 def test_an_answer_tells_who_and_under_which_id() -> None:
     body = {"id": "img_1", "model": "gpt-image-2", "usage": {"input_tokens": 5}}
     reading = read_of("openai_other", body, endpoint="images.generations")
-    assert reading == Reading(model="gpt-image-2", response_id="img_1")
+    assert (reading.model, reading.response_id, reading.final) == ("gpt-image-2", "img_1", False)
+    assert reading.usage == Usage(input_tokens=5)
     assert read_of("openai_other", {"error": {"message": "no"}}, endpoint="other").failed
     assert read_of("openai_other", b"\x89PNG", endpoint="other").response_id is None
     assert read_of("openai_other", b"[]", endpoint="other") == Reading()
