@@ -23,6 +23,7 @@ from abg.errors import ConfigError
 from abg.guard import Guard
 from abg.journal import Journal
 from abg.keyring import Keyring
+from abg.outcome import so_far
 from abg.places import Places
 from abg.pricing import PriceTable
 from abg.proxy import Corridor
@@ -33,6 +34,8 @@ from abg.wire.tunnel import Proxies
 
 __all__ = ["Engine"]
 
+NOTED_EVERY = 5
+"""Seconds between two looks at what running calls have come to."""
 FIRST_LEASE, FIRST_LEASE_SECONDS = "(start)", 60.0
 """Of a proxy that lives on leases: its own, until the first ``abg run`` takes one."""
 
@@ -204,6 +207,7 @@ class Engine:
             check_host=self.check_host,
         )
         self._wake: Any = None
+        self._ticks = 0
         self._ticker = task.LoopingCall(self._tick)
         self._ticker.clock = reactor
 
@@ -278,6 +282,18 @@ class Engine:
     def _tick(self) -> None:
         self.journal.tick()
         self.guard.wake()
+        self._ticks += 1
+        if self._ticks % NOTED_EVERY == 0:
+            self.note_progress()
+
+    def note_progress(self) -> None:
+        """Tell the in-flight journal of calls that have come to more than is held for them, so
+        that a crash does not charge them too little."""
+        strict, now = self.config.enforcement == "strict", time.monotonic()
+        for flight in self.guard.airborne():
+            facts = so_far(flight, now - flight.sent_at, self.guard.table, strict=strict)
+            if facts is not None:
+                self.journal.progress(flight.id, facts)
 
     def _plan_wake(self) -> None:
         if self._wake is not None and self._wake.active():

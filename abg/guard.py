@@ -200,6 +200,7 @@ class Guard:
                 self.tally.count("ledger_unavailable")
                 self.wake()
                 raise
+        flight.sent = True  # until its vendor's call says that no byte left
         flight.sent_at = self._monotonic()
         self._airborne[flight.id] = flight
 

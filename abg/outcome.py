@@ -30,6 +30,7 @@ __all__ = [
     "entry_of",
     "facts_of",
     "line_of",
+    "so_far",
     "would_block",
 ]
 
@@ -135,6 +136,19 @@ def billed(flight: Flight, end: str, seconds: float, table: PriceTable, *, stric
         marks=priced.marks,
         failed=failed,
     )
+
+
+def so_far(
+    flight: Flight, seconds: float, table: PriceTable, *, strict: bool
+) -> dict[str, Any] | None:
+    """What the in-flight journal notes of a running call: its cost if it were cut now.
+
+    None while it is within what is held for it, which is what a crash charges anyway.
+    """
+    cut = billed(flight, "crash", seconds, table, strict=strict)
+    if cut.cost_usd <= (flight.hold or flight.estimate):
+        return None
+    return {"cost_usd": cut.cost_usd}
 
 
 def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:

@@ -14,8 +14,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from abg.book import Ask, Book, Verdict
 from abg.budget import parse_budget
-from abg.call import Scope
+from abg.call import Call, Scope, Session
 from abg.config import Config
+from abg.dialects import DIALECTS
 from abg.engine import Engine, Ids, admin_token, counting_budgets, price_table
 from abg.errors import ConfigError, LedgerLocked
 from abg.places import Places
@@ -121,6 +122,17 @@ class EngineTests(SynchronousTestCase):
         reactor.advance(11)
         reactor.advance(1)
         self.assertEqual(stopped, [1])
+
+    def test_what_runs_is_noted_every_few_seconds(self):
+        engine, reactor = self.engine()
+        call = Call("anthropic", "messages", "claude-opus-4-8", max_output_tokens=100_000)
+        flight = engine.guard.ask(DIALECTS["anthropic"], call, Session("s"))
+        engine.guard.depart(flight)
+        flight.sent_at -= 300
+        for _ in range(5):
+            reactor.advance(1)
+        side = engine.ledger_path.with_name(engine.ledger_path.name + ".inflight")
+        self.assertIn('"progress"', side.read_text())
 
     def test_draining_with_nothing_under_way_is_done_at_once(self):
         engine, _ = self.engine()

@@ -12,6 +12,7 @@ from abg.call import Call, Session
 from abg.custody import Grant
 from abg.dialects import DIALECTS
 from abg.errors import LedgerUnavailable
+from abg.outcome import so_far
 from abg.test.playbook import CLAUDE, START, Stage
 from abg.usage import Reading
 
@@ -156,3 +157,15 @@ def test_a_later_answer_without_an_open_call_changes_nothing():
 
     stage.guard.observe("resp_unknown", DIALECTS["openai_responses"], Meter())
     assert stage.events == []
+
+
+def test_what_runs_beyond_its_hold_is_noted_for_a_crash():
+    stage = Stage()
+    flight = fly(stage)
+    assert so_far(flight, 0.01, stage.guard.table, strict=False) is None
+    call = Call("anthropic", "messages", "claude-opus-4-8", max_output_tokens=100_000)
+    flight = fly(stage, call)
+    noted = so_far(flight, 300.0, stage.guard.table, strict=False)
+    assert noted is not None
+    # 200 tokens a second at 25 USD per million.
+    assert noted["cost_usd"] == Decimal("1.5")
