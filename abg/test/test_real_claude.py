@@ -302,6 +302,33 @@ def test_the_clients_own_total_is_abgs_session_total(model: str, tmp_path: Path)
         assert float(total) == pytest.approx(done.json["total_cost_usd"], abs=1e-9)
 
 
+ADVICE = {"input_tokens": 1_000, "output_tokens": 100}
+COMPACTING = {"input_tokens": 30_000, "output_tokens": 900}
+
+
+def test_what_the_client_does_not_count_is_just_the_difference(tmp_path: Path) -> None:
+    """An advisor's pass both count, each at its own model; a compaction only abg and the vendor."""
+    binary = programs.claude("newest")
+    if binary is None:
+        pytest.skip("the newest Claude Code is not installed")
+    model, advisor = "claude-opus-5-5", "claude-sonnet-5-5"
+    passes = [
+        {"type": "message", "model": model, **SECOND},
+        {"type": "advisor_message", "model": advisor, **ADVICE},
+        {"type": "compaction", "model": model, **COMPACTING},
+    ]
+    turns = [dict(TURNS[0]), {**TURNS[1], "usage": {**SECOND, "iterations": passes}}, TURNS[2]]
+    script = {"rules": [{"path": "/messages", "by": "conversation", "turns": turns}]}
+    with FakeVendor(script) as vendor, ProxyProcess(tmp_path / "abg", vendor.url) as proxy:
+        done = work(binary, tmp_path, proxy, "--model", model, "--output-format", "json")
+        assert done.code == 0, done
+        plain = sum((price(model, usage) for usage in (FIRST, SECOND, THIRD)), Decimal(0))
+        counted = plain + price(advisor, ADVICE)
+        assert counted == Decimal(str(done.json["total_cost_usd"])).quantize(Decimal("1e-9"))
+        total = proxy.status["sessions"][done.json["session_id"]]
+        assert total == counted + price(model, COMPACTING)
+
+
 def test_a_nested_claude_starts_its_own_session_but_not_under_a_path(
     claude: Path, tmp_path: Path
 ) -> None:
