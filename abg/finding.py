@@ -139,4 +139,4 @@ def _places(limit: Decimal) -> int:
     """Two, or as many as a limit below a cent needs to be seen."""
     if limit >= _CENT or not limit:
         return 2
-    return min(MOST_PLACES, max(2, -limit.normalize().as_tuple().exponent))
+    return min(MOST_PLACES, max(2, -int(limit.normalize().as_tuple().exponent)))

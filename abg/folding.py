@@ -80,7 +80,7 @@ class Folding:
             self._add_session(record.session_id, at, cost)
             self._add_day("", at, cost)
             return
-        self._entry(record, cost)  # type: ignore[arg-type]
+        self._entry(record, cost)
 
     def _entry(self, record: Line, cost: Decimal) -> None:
         selection, keys = self._rules.parts(
