@@ -204,7 +204,8 @@ def test_inside_another_run_the_session_is_the_same(proxy, home):
     argv, environ = started(home)
     assert argv[1:3] == ["-c", f"openai_base_url={proxy.url}/s/outer/v1"]
     assert environ["ABG_SESSION_ID"] == "outer"
-    assert len([p for p in proxy.posts if p[0] == "/abg/lease"]) == 2
+    # The inner one takes no lease of its own; the outer one's is renewed if this takes long.
+    assert len({p[1]["id"] for p in proxy.posts if p[0] == "/abg/lease"}) == 1
 
 
 def test_inside_another_run_no_other_session_can_be_chosen(proxy, home):
