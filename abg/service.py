@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from abg import __version__, console
 from abg.config import Loaded
 from abg.engine import Engine
 from abg.errors import AbgError, ConfigError
+from abg.signals import Signals
 from abg.wire.inbound import FastLaneFactory
 from abg.wire.late_site import LateSite
 
@@ -52,6 +52,7 @@ class GuardService(Service):
         self.engine: Engine | None = None
         self.port: IListeningPort | None = None
         self._factory: FastLaneFactory | None = None
+        self.stop_program: Callable[[], None] = reactor.stop
         self._site: LateSite | None = None
 
     def startService(self) -> None:
@@ -73,7 +74,7 @@ class GuardService(Service):
                 "Is abg running already? Choose another with --port"
             ) from None
         host: Any = self.port.getHost()
-        engine.on_stop = self._reactor.stop
+        engine.on_stop = self.stop_program
         engine.corridor.bound = (host.host, host.port)
         engine.journal.announce(host.host, host.port, __version__)
         engine.start()
@@ -86,6 +87,16 @@ class GuardService(Service):
         self._say(f"[abg] ledger: {engine.ledger_path}")
         for note in self._loaded.notes:
             self._say(f"[abg] note: {note}")
+
+    def hurry(self) -> None:
+        """Settle and end what still runs, instead of waiting for it."""
+        if self.engine is not None:
+            self.engine.corridor.shut()
+
+    def reopen(self) -> None:
+        """The ledger has been moved away: begin a new file."""
+        if self.engine is not None:
+            self.engine.journal.reopen()
 
     def stopService(self) -> defer.Deferred[None]:
         """Stop accepting, let what runs finish (``shutdown_grace_seconds``), settle the rest."""
@@ -132,17 +143,18 @@ def run_proxy(loaded: Loaded, *, ephemeral: bool = False) -> int:
     raise_open_files()
     out = Console(sys.stdout, reactor)
     service = GuardService(loaded, reactor, out.say, ephemeral=ephemeral)
+    signals = Signals(reactor, service.hurry, service.reopen)
+    service.stop_program = signals.stop
+    signals.install()
     try:
         service.startService()
     except (AbgError, OSError) as failure:
         print(f"[abg] {failure}", file=sys.stderr)
         return 2
-    watch_hangup(service, reactor)
     reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
     calm_collector()
     reactor.run()
-    # All is settled: a second TERM may no longer change the exit code.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signals.forget()
     out.flush()
     return 0
 
@@ -198,15 +210,3 @@ def raise_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (ValueError, OSError):  # pragma: no cover - macOS refuses "unlimited"
         resource.setrlimit(resource.RLIMIT_NOFILE, (10240, hard))
-
-
-def watch_hangup(service: GuardService, reactor: Any) -> None:
-    """HUP (logrotate, a closed terminal) reopens the ledger instead of ending the program."""
-    if not hasattr(signal, "SIGHUP"):  # pragma: no cover - Windows
-        return
-
-    def reopen(*_: object) -> None:
-        if service.engine is not None:
-            reactor.callFromThread(service.engine.journal.reopen)
-
-    signal.signal(signal.SIGHUP, reopen)

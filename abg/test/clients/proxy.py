@@ -82,9 +82,13 @@ class ProxyProcess:
             return found
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def memory_kb(self) -> int:
         """Its resident memory, as Linux tells it."""
-        text = Path(f"/proc/{self._process.pid}/status").read_text("ascii")
+        text = Path(f"/proc/{self.pid}/status").read_text("ascii")
         return int(text.partition("VmRSS:")[2].split()[0])
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
