@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from abg.money import show_exactly
 
 if TYPE_CHECKING:
     from abg.call import Call
-    from abg.pricing import Cost, CostLine, Match
+    from abg.pricing import Cost, CostLine, Match, PriceTable
     from abg.usage import Reading
 
 __all__ = ["add_price"]
@@ -55,8 +55,14 @@ def price(arguments: argparse.Namespace) -> int:
     from abg.dialects import DIALECTS as KNOWN
 
     table = table_in_use(arguments.config)
-    text = arguments.usage if arguments.usage is not None else sys.stdin.read()
-    name, body = recognised(text, arguments.dialect, arguments.model)
+    text = arguments.usage
+    if text is None:
+        if sys.stdin.isatty():
+            print("a usage or a response, then the end of input (Ctrl-D):", file=sys.stderr)
+        text = sys.stdin.read()
+    name, body = recognised(
+        text, arguments.dialect, arguments.model, lambda model: _vendor_of(table, model)
+    )
     dialect = KNOWN[name]
     call = Call(
         dialect=name,
@@ -71,7 +77,7 @@ def price(arguments: argparse.Namespace) -> int:
     meter.end(True)
     reading = meter.reading
     if not reading.final:
-        raise AbgError("there is no final usage in it")
+        raise AbgError("there is no final usage in it: such a call is charged by an estimate")
     if not reading.model and not call.model:
         raise ConfigError("of which model? give --model NAME")
     at = arguments.at or datetime.now(timezone.utc)
@@ -85,13 +91,26 @@ def price(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def recognised(text: str, dialect: str | None, model: str | None) -> tuple[str, bytes]:
+def _vendor_of(table: PriceTable, model: str) -> str:
+    from abg.pricing.rows import vendor_of
+
+    return table.resolve(vendor_of(model), model).models[0].vendor
+
+
+def recognised(
+    text: str, dialect: str | None, model: str | None, vendor_of: Callable[[str], str]
+) -> tuple[str, bytes]:
     """The dialect that a text is in, and the text as an answer of that dialect.
+
+    Args:
+        vendor_of: whose a model is; asked where the text does not show its dialect.
 
     Raises:
         AbgError: it is neither JSON nor a stream of events.
     """
     text = text.strip()
+    if not text:
+        raise AbgError("nothing to price: give --usage JSON, or a response on standard input")
     if text.startswith(("event:", "data:", ":")):
         return dialect or _dialect_of_stream(text), f"{text}\n\n".encode()
     try:
@@ -104,6 +123,10 @@ def recognised(text: str, dialect: str | None, model: str | None) -> tuple[str, 
     if not isinstance(usage, dict) or not _COUNTS & usage.keys():
         raise AbgError("there is no usage in it")
     name = dialect or _dialect_of(value, usage)
+    if name is None:
+        told = value.get("model") or model
+        openai = isinstance(told, str) and vendor_of(told) == "openai"
+        name = "openai_responses" if openai else "anthropic"
     if usage is not value:
         return name, text.encode()
     frame = {**_FRAMES[name], "usage": usage}
@@ -115,6 +138,9 @@ def recognised(text: str, dialect: str | None, model: str | None) -> tuple[str, 
 
 
 _COUNTS = frozenset(("input_tokens", "output_tokens", "prompt_tokens", "iterations"))
+_ANTHROPIC = frozenset(
+    ("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation", "iterations")
+)
 _FRAMES: dict[str, dict[str, Any]] = {
     # Some output, so that it is no refusal that nobody is billed for.
     "anthropic": {"type": "message", "content": [{"type": "text", "text": "…"}]},
@@ -135,7 +161,8 @@ def _dialect_of_stream(text: str) -> str:
     )
 
 
-def _dialect_of(answer: dict[str, Any], usage: dict[str, Any]) -> str:
+def _dialect_of(answer: dict[str, Any], usage: dict[str, Any]) -> str | None:
+    """None: both vendors write such a usage."""
     kind = answer.get("object")
     for name, frame in _FRAMES.items():
         if kind is not None and frame.get("object") == kind:
@@ -144,7 +171,7 @@ def _dialect_of(answer: dict[str, Any], usage: dict[str, Any]) -> str:
         return "openai_chat" if "completion_tokens" in usage else "openai_embeddings"
     if "input_tokens_details" in usage or "total_tokens" in usage:
         return "openai_responses"
-    return "anthropic"
+    return "anthropic" if answer.get("type") == "message" or _ANTHROPIC & usage.keys() else None
 
 
 def _shown(

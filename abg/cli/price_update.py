@@ -52,7 +52,8 @@ def update(arguments: argparse.Namespace, table: PriceTable, target: Path) -> in
     if not arguments.yes and not _confirmed(f"write {len(changes)} models to {target}?"):
         print("nothing was written")
         return 1
-    _write(target, _with(target, changes), f"{imported.source}, {source}")
+    origin = {"source": imported.source, "as_of": str(now.date())}
+    _write(target, _with(target, changes, origin), f"{imported.source}, {source}")
     print(f"wrote {target}; a running proxy takes it up when it is started again")
     return 0
 
@@ -126,15 +127,15 @@ def _confirmed(question: str) -> bool:
     return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
-def _with(target: Path, changes: list[Change]) -> dict[str, Any]:
-    """The rows that the file has, with the changed ones over them."""
+def _with(target: Path, changes: list[Change], origin: dict[str, str]) -> dict[str, Any]:
+    """The rows that the file has, with the changed ones over them, which tell their origin."""
     import msgspec
 
     rows: dict[str, Any] = {}
     if target.exists():
         rows.update(msgspec.json.decode(target.read_bytes())["models"])
     for change in changes:
-        rows[change.name] = change.block
+        rows[change.name] = {**change.block, **origin}
     return rows
 
 

@@ -210,10 +210,11 @@ def _shown(table: PriceTable, asked: str, match: Match, model: Model, row: Row) 
     if fee:
         note = " (the dearest known: this model's own fee is not listed)" if assumed else ""
         yield f"  web search        ${show_exactly(fee)} each{note}"
-    if model.origin == "user":
-        yield "  source            your own row"
-    if row.source:
-        yield f"  source            {row.source}" + (f", as of {row.as_of}" if row.as_of else "")
+    told = ["your own row"] if model.origin == "user" else []
+    told += [row.source] if row.source else []
+    told += [f"as of {row.as_of}"] if row.as_of else []
+    if told:
+        yield f"  source            {', '.join(told)}"
     if row.note:
         yield f"  note              {row.note}"
 
@@ -246,7 +247,8 @@ def check(arguments: argparse.Namespace) -> int:
     today = datetime.now(timezone.utc).date()
     days = (today - date.fromisoformat(table.as_of)).days
     own = [model for model in table.models.values() if model.origin == "user"]
-    print(f"price data of {table.as_of}, {days} days old; {len(table.models)} models")
+    age = f"{days} day{'' if days == 1 else 's'} old"
+    print(f"price data of {table.as_of}, {age}; {len(table.models)} models")
     if days > OLD_DAYS:
         print("  worth a look: abg prices update --from URL|FILE, or a newer abg")
     print(f"your own rows: {len(own)}" + (f" ({', '.join(m.name for m in own)})" if own else ""))

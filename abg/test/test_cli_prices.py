@@ -202,6 +202,7 @@ def test_update_shows_asks_and_writes(
     assert sorted(json.loads(target.read_text())["models"]) == ["claude-new", "claude-opus-5-5"]
     assert "nothing to change: 2 models of litellm agree" in prices("update", "--from", source)[1]
     assert "your own rows: 2 (claude-opus-5-5, claude-new)\n  those of " in prices("check")[1]
+    assert "source            your own row, litellm, as of 20" in prices("show", "claude-new")[1]
 
 
 def _answer(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
@@ -382,6 +383,11 @@ def test_the_request_and_the_day_count_too(price: Run) -> None:
     tier = ("--dialect", "openai_chat", "--tier", "priority")
     usage = '{"prompt_tokens": 1000, "completion_tokens": 0}'
     assert "$0.0035" in price("--model", "gpt-4.1", "--usage", usage, *tier)[1]
+    # Both vendors write this one: whose it is, the model says.
+    usage = '{"input_tokens": 1000, "output_tokens": 0}'
+    priority = ("--usage", usage, "--tier", "priority")
+    assert "$0.0035\n  marks: tier_requested" in price("--model", "gpt-4.1", *priority)[1]
+    assert "$0.004\n" in price("--model", "opus", *priority)[1]
 
 
 def test_an_answer_that_is_not_billed(price: Run) -> None:
@@ -399,6 +405,7 @@ def test_an_answer_that_is_not_billed(price: Run) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (" ", "nothing to price"),
         ("nonsense", "neither JSON nor a stream"),
         ("[5]", "a usage is a JSON object"),
         ("{}", "there is no usage in it"),
