@@ -18,7 +18,7 @@ class FreeCall(Passage):
     def start(self) -> None:
         guard, exchange = self._corridor.guard, self._exchange
         guard.tally.count("free")
-        if len(guard.opened) and exchange.method == b"GET":
+        if len(guard.opened) and exchange.method != b"HEAD":
             self._look_for_open_id()
         self._send(b"" if exchange.content_length == 0 else None)
 

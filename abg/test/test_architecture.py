@@ -98,6 +98,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "proxy",
         "proxy.*",
         "service",
+        "signals",
         "stores",
         "stores.*",
         "tap",

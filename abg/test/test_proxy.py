@@ -400,6 +400,26 @@ def test_a_background_response_is_estimated_and_adjusted_once():
     assert stage.book.session_total("codex-1") == Decimal("0.01")
 
 
+def test_the_answer_to_a_cancellation_may_tell_the_usage_too():
+    stage = Stage()
+    stage.ask(b"/v1/responses", {"model": "gpt-4.1", "background": True, "input": "x"}, CODEX)
+    stage.vendor().answer(200, {"id": "resp_9", "object": "response", "status": "queued"})
+    stage.ask(b"/v1/responses/resp_9", b"", CODEX, b"HEAD")
+    stage.vendor().answer(200, b"")
+    assert stage.events == []
+    cancelled = {
+        "id": "resp_9",
+        "object": "response",
+        "status": "cancelled",
+        "model": "gpt-4.1",
+        "usage": {"input_tokens": 1000, "output_tokens": 0},
+    }
+    stage.ask(b"/v1/responses/resp_9/cancel", b"", CODEX)
+    stage.vendor().answer(200, cancelled)
+    assert [e.event for e in stage.events] == ["adjust"]
+    assert stage.book.session_total("codex-1") == Decimal("0.002")
+
+
 def test_pausing_the_client_pauses_the_vendor():
     stage = Stage()
     client = stage.ask(b"/v1/messages", ASK)
