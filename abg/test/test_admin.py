@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from abg.budget import parse_budget
 from abg.call import Session
 from abg.config import Config
 from abg.custody import Grant
@@ -189,6 +190,16 @@ class AdminTests(SynchronousTestCase):
         self.refused(400, "name a session", {"by_usd": 1})
         self.refused(404, "no budget named", {"budget": "dialy", "by_usd": 1})
         self.refused(400, "for_seconds", {"budget": "daily", "by_usd": 1, "for_seconds": 0})
+
+    def test_only_budgets_of_sessions_have_a_part_for_each(self) -> None:
+        rows = (
+            parse_budget({"name": "all", "limit_usd": 9}, "test"),
+            parse_budget({"name": "each", "per": "session", "limit_usd": 9}, "test"),
+        )
+        admin = self.start(budgets=rows)
+        self.refused(400, "no part", {"budget": "all", "session": "s", "by_usd": 1})
+        raised = admin.raise_budget({"budget": "each", "session": "s", "by_usd": 1})
+        self.assertEqual(raised["limit_usd"], 10)
 
     def test_a_session_gets_a_budget_where_sessions_have_none(self) -> None:
         admin = self.start(session_budget_usd=None)

@@ -23,6 +23,7 @@ from abg.engine import Engine
 from abg.errors import AbgError
 from abg.ledger import sound
 from abg.money import ZERO, usd
+from abg.shapes import Shape
 from abg.tally import SessionTally
 
 __all__ = ["Admin"]
@@ -169,8 +170,12 @@ class Admin:
         whose: dict[str, str] = {}
         if "budget" in body:
             change["budget"] = whose["budget"] = _text(body, "budget")
-            if change["budget"] not in {b.name for b in self._engine.config.budgets}:
+            rows = {b.name: b for b in self._engine.config.budgets}
+            row = rows.get(change["budget"])
+            if row is None:
                 raise Refused(404, f"there is no budget named {change['budget']!r}")
+            if "session" in body and row.name != "daily" and Shape.of(row).per != "session":
+                raise Refused(400, f"budget {row.name!r} has no part for each session")
         if "session" in body:
             change["session_id"] = whose["session"] = safe_name(_text(body, "session"))
         if not whose:
