@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from abg.money import show
+from abg.money import show, show_exactly
 
 __all__ = [
     "allowed",
@@ -75,4 +75,7 @@ def printable(text: str) -> str:
 
 
 def _limit(amount: Decimal | None) -> str:
-    return "none" if amount is None else show(amount)
+    if amount is None:
+        return "none"
+    # A limit of a tenth of a cent is not none.
+    return show(amount) if amount == round(amount, 2) else f"${show_exactly(amount)}"

@@ -26,6 +26,9 @@ def test_the_lines_of_the_contract():
     assert console.listening("127.0.0.1", 8788) == "[abg] listening on http://127.0.0.1:8788"
     assert console.listening("::1", 1) == "[abg] listening on http://[::1]:1"
     assert console.budgets(Decimal(5), None) == "[abg] session budget: $5.00 daily budget: none"
+    assert console.budgets(Decimal("0.003"), Decimal("20.0")) == (
+        "[abg] session budget: $0.003 daily budget: $20.00"
+    )
 
 
 def test_a_note_and_an_error():
@@ -39,3 +42,8 @@ def test_no_name_can_forge_a_line(name):
     line = console.blocked(name, "x")
     assert line.isprintable()
     assert line.startswith("[abg] BLOCKED session=")
+    assert console.blocked("s", name).isprintable()
+    assert console.unknown_model(name, name).isprintable()
+    assert console.failed(name, name, name).isprintable()
+    assert console.allowed("s", "m", Decimal(1), Decimal(1), name).isprintable()
+    assert console.warned("s", Decimal(1), Decimal(1), name).isprintable()

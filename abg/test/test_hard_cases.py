@@ -28,8 +28,8 @@ DOORS = {
     "mounted": ("/llm", ("-m", "abg.test.clients.embedded", "llm")),
 }
 """Where the guard stands, and what Python runs."""
-ASK = {"model": "claude-opus-5-5", "max_tokens": 1000, "messages": []}
-PATHS = {
+ASK: dict[str, Any] = {"model": "claude-opus-5-5", "max_tokens": 1000, "messages": []}
+PATHS: dict[str, dict[str, Any]] = {
     "/v1/messages": ASK,
     "/v1/responses": {"model": "gpt-5.5", "input": "hello"},
     "/v1/chat/completions": {
