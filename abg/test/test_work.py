@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from abg.test.clients.proxy import ProxyProcess
 from abg.testing import FakeVendor
 
-MOST_FOR_A_CALL = 950
+MOST_FOR_A_CALL = 920
 MOST_FOR_AN_EVENT = 78
 
 HEADERS = {
