@@ -38,8 +38,7 @@ class AnswerMeter(ABC):
         """The piece of a stream that was fed last."""
         self._strainer = strainer
         self._events = EventReader()
-        self._body: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()
         self._too_large = False
         self._ended = False
         self._cached: Reading | None = None
@@ -97,13 +96,12 @@ class AnswerMeter(ABC):
         self._ended = True
         if self.streaming is None:
             # Nothing but white space, or half a byte order mark.
-            head = b"".join(self._body)
-            self._body = []
+            head = bytes(self._body)
             return head if self._strainer is not None else b""
         self._cached = None
         if not self.streaming:
-            body = b"".join(self._body)
-            self._body = []
+            body = bytes(self._body)
+            self._body.clear()
             self.answer(body)
             return b""
         self._look_at(self._events.end())
@@ -137,14 +135,14 @@ class AnswerMeter(ABC):
     # -- inside ----------------------------------------------------------------------------------
 
     def _begin(self, data: bytes) -> bytes:
-        self._body.append(data)
-        head = b"".join(self._body)
+        self._body += data
+        head = bytes(self._body)
         significant = head[len(_BOM) :] if head.startswith(_BOM) else head
         first = significant.lstrip(b" \t\r\n")[:1]
-        if not first or (len(head) < len(_BOM) and _BOM.startswith(head)):
-            self._body = [head]
+        undecided = not first or (len(head) < len(_BOM) and _BOM.startswith(head))
+        if undecided and len(head) <= _END:
             return b"" if self._strainer is not None else data
-        self._body = []
+        self._body.clear()
         self.streaming = first not in (b"{", b"[")
         if not self.streaming:
             self._collect(significant)
@@ -159,20 +157,14 @@ class AnswerMeter(ABC):
                 self.look(event)
 
     def _collect(self, data: bytes) -> None:
-        if self._too_large:
-            self._keep_ends(data)
-            return
-        self._body.append(data)
-        self._size += len(data)
-        if self._size > LONGEST:
+        body = self._body
+        body += data
+        if len(body) > LONGEST and not self._too_large:
             self._too_large = True
             self._cached = None
-            whole = b"".join(self._body)
-            self._body = [whole[:_END], b"", whole[-_END:]]
-
-    def _keep_ends(self, data: bytes) -> None:
-        """Of a body that is too large: its beginning and its end, where usage stands."""
-        self._body[2] = (self._body[2] + data)[-_END:]
+        if self._too_large and len(body) > 4 * _END:
+            # Of a body that is too large: its beginning and its end, where usage stands.
+            del body[_END:-_END]
 
 
 _END = 64 << 10

@@ -130,13 +130,15 @@ class Anthropic:
             def thinks_less(edited: bytes) -> bool:
                 return bool(_reads(edited, "thinking") == lower)
 
-            lowered = with_member(body, "thinking", said(lower), thinks_less)
+            lowered = with_member(body, "thinking", asked.thinking, said(lower), thinks_less)
             if lowered is None:
                 return None
             body = lowered
-        return with_member(
-            body, "max_tokens", b"%d" % allowance, lambda e: _reads(e, "max_tokens") == allowance
-        )
+
+        def holds(edited: bytes) -> bool:
+            return bool(_reads(edited, "max_tokens") == allowance)
+
+        return with_member(body, "max_tokens", asked.max_tokens, b"%d" % allowance, holds)
 
     def bound_facts(self, endpoint: str, body: bytes) -> BoundFacts:
         """See ``Dialect.bound_facts``."""

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from abg.dialects.readjson import read
+
 __all__ = ["said", "with_member"]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -25,16 +27,19 @@ def said(value: Any) -> bytes:
 
 
 def with_member(
-    body: bytes, key: str, value: bytes, holds: Callable[[bytes], bool]
+    body: bytes, key: str, now: Any, value: bytes, holds: Callable[[bytes], bool]
 ) -> bytes | None:
     """The object with this member at its top, replaced or added; None if that cannot be done.
 
     Args:
+        now: what the body says under this key; None if nothing. Other places are not tried.
         value: JSON.
         holds: reads an edited body, and says whether it says what was wanted.
     """
     places = list(_places(body, key))
     for begin, end in reversed(places):
+        if read(body[begin:end]) != now:
+            continue
         edited = body[:begin] + value + body[end:]
         if holds(edited):
             return edited

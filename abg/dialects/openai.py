@@ -118,7 +118,7 @@ class OpenAI(ABC):
                 told = _ASK(edited)
                 return told is not None and getattr(told, name) == lower
 
-            edited = with_member(body, name, b"%d" % lower, holds)
+            edited = with_member(body, name, getattr(asked, name), b"%d" % lower, holds)
             if edited is None:
                 return None
             body = edited
@@ -227,7 +227,9 @@ class Chat(OpenAI):
             told = _ASK(edited)
             return told is not None and told.stream_options == options
 
-        return with_member(body, "stream_options", said(options), asks) or body
+        return (
+            with_member(body, "stream_options", asked.stream_options, said(options), asks) or body
+        )
 
     def cut(self, meter: Meter, message: str) -> bytes:
         """A last chunk that says the length was reached, and the end mark."""

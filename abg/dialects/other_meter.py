@@ -51,6 +51,8 @@ class _Line(msgspec.Struct):
 
 
 _TEXT_EVENT = 4096
+_ERROR_STANDS_IN = 256
+"""Bytes of an answer that was cut, in which its error would stand."""
 _ANSWER = Reader(_Answer)
 _LINE = Reader(_Line)
 
@@ -133,7 +135,8 @@ class SearchMeter(SilentMeter):
     def answer(self, body: bytes) -> None:
         super().answer(body)
         # Cut or not: a search that began to answer was made.
-        self.final = body.startswith(b"{") and b'"error"' not in body[:256]
+        failed = self.told.error or b'"error":{' in body[:_ERROR_STANDS_IN]
+        self.final = body.lstrip().startswith(b"{") and not failed
 
     def read(self) -> Reading:
         return Reading(

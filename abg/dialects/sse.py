@@ -33,9 +33,8 @@ class EventReader:
         "_after_cr",
         "_begun",
         "_newline",
-        "_pieces",
-        "_size",
         "_skipping",
+        "_tail",
         "between",
         "too_long",
     )
@@ -45,8 +44,7 @@ class EventReader:
         """All that was fed belongs to events that have ended, and it was not nothing."""
         self._begun = False
         self._after_cr = False
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._tail = bytearray()
         self._newline = False
         """The unfinished event ends with a line end: one more finishes it."""
         self._skipping = False
@@ -58,31 +56,30 @@ class EventReader:
         if self.between and are_whole(data):
             return data.split(b"\n\n")
         events = self._feed(data)
-        self.between = self._begun and not (self._pieces or self._skipping or self._after_cr)
+        self.between = self._begun and not (self._tail or self._skipping or self._after_cr)
         return events
 
     def end(self) -> Sequence[bytes]:
         """The last event, if the stream ended without its blank line."""
-        rest = b"".join(self._pieces)
-        self._pieces = []
-        self._size = 0
+        rest = bytes(self._tail)
+        self._tail.clear()
         return (rest,) if rest else ()
 
     def _feed(self, data: bytes) -> Sequence[bytes]:
         if not data:
             return ()
         if not self._begun:
-            data = b"".join(self._pieces) + data
-            self._pieces = []
+            data = bytes(self._tail) + data
+            self._tail.clear()
             if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._pieces = [data]
+                self._tail += data
                 return ()
             self._begun = True
             if data.startswith(_BOM):
                 data = data[len(_BOM) :]
         data = self._with_line_feeds(data)
         events: list[bytes] = []
-        if self._pieces or self._skipping:
+        if self._tail or self._skipping:
             if self._newline and data.startswith(b"\n"):
                 finish, rest = b"", data[1:]
             else:
@@ -92,10 +89,9 @@ class EventReader:
                     return ()
                 finish, rest = data[:at], data[at + 2 :]
             if not self._skipping:
-                self._pieces.append(finish)
-                self._add(events, b"".join(self._pieces))
-            self._pieces = []
-            self._size = 0
+                self._tail += finish
+                self._add(events, bytes(self._tail))
+                self._tail.clear()
             self._skipping = False
             data = rest
         at = data.rfind(b"\n\n")
@@ -129,12 +125,10 @@ class EventReader:
             self._newline = data.endswith(b"\n")
         if self._skipping:
             return
-        self._pieces.append(data)
-        self._size += len(data)
+        self._tail += data
         # Two more for line ends that may turn out not to belong to it.
-        if self._size > LONGEST + 2:
-            self._pieces = []
-            self._size = 0
+        if len(self._tail) > LONGEST + 2:
+            self._tail.clear()
             self._skipping = True
             self.too_long = True
 

@@ -532,6 +532,15 @@ def test_garbage_reads_as_nothing(garbage: bytes) -> None:
     assert meter.end(True) == b""
 
 
+def test_endless_white_space_is_not_kept() -> None:
+    meter = DIALECTS["anthropic"].meter(Call("anthropic", "messages"))
+    for _ in range(200):
+        assert meter.feed(b"\n" * 1000)
+    assert meter.streaming
+    meter.feed(claude_events(BEGIN, {"output_tokens": 1}))
+    assert meter.final
+
+
 def test_a_message_in_many_pieces() -> None:
     body = compact(message({"input_tokens": 9, "output_tokens": 1}))
     meter, out = metered("anthropic", [body[i : i + 1] for i in range(len(body))])

@@ -10,7 +10,7 @@ import pytest
 from abg.bound import BoundFacts
 from abg.call import Call
 from abg.dialects import DIALECTS, other_meter
-from abg.test.wire import compact, event, metered, read_of
+from abg.test.wire import compact, data, event, metered, read_of
 from abg.usage import Reading, Sampling, Usage
 
 BATCHES = "messages.batches"
@@ -116,6 +116,34 @@ def test_a_stream_is_estimated_by_its_text_not_by_its_pictures() -> None:
     assert reading.output_bytes == len(text.rstrip())
 
 
+DRAWN = {"input_tokens": 50, "output_tokens": 1000}
+
+
+def test_pictures_are_charged_by_the_tokens_that_are_told() -> None:
+    ask = {"endpoint": "images.generations", "model": "gpt-image-2"}
+    reading = read_of("openai_other", {"created": 1, "data": [], "usage": DRAWN}, **ask)
+    assert (reading.final, reading.samplings) == (
+        True,
+        (Sampling(Usage(50, image_output_tokens=1000)),),
+    )
+    streamed = read_of("openai_other", event("image_generation.completed", usage=DRAWN), **ask)
+    assert (streamed.final, streamed.samplings) == (True, reading.samplings)
+    unread = read_of("openai_other", {"usage": DRAWN}, endpoint="images.edits")
+    assert unread.samplings[0].kind == "image", "an upload: nobody read its model"
+    for usage in (None, {}, {"input_tokens": 0, "output_tokens": 0}):
+        assert read_of("openai_other", {"usage": usage}, **ask).samplings == ()
+    part = read_of("openai_other", {"usage": {"output_tokens": 5}}, **ask)
+    assert (part.final, len(part.samplings)) == (False, 1)
+
+
+def test_usage_that_nobody_expected_is_the_least_of_an_estimate() -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 5}
+    for answer in (compact({"usage": usage}), data({"usage": usage})):
+        reading = read_of("openai_other", answer, endpoint="other")
+        assert (reading.final, reading.usage) == (False, Usage(10, output_tokens=5))
+    assert read_of("openai_other", data(b'"usage"'), endpoint="other").samplings == ()
+
+
 def test_one_search_is_assumed_for_codex() -> None:
     ask = {"endpoint": "alpha.search", "model": "gpt-6.1-sol"}
     found = Reading(final=True, web_searches=1, marks=("search_assumed",))
@@ -124,6 +152,8 @@ def test_one_search_is_assumed_for_codex() -> None:
     assert cut.reading == found
     refused = read_of("openai_other", {"error": {"message": "no"}}, **ask)
     assert (refused.final, refused.web_searches, refused.failed) == (False, 0, True)
+    assert read_of("openai_other", {"error": None, "results": []}, **ask).final
+    assert not metered("openai_other", [b' {"error":{"mess'], complete=False, **ask)[0].final
     assert not read_of("openai_other", b"<html>", **ask).final
     assert not read_of("openai_other", b"", **ask).final
 

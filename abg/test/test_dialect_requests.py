@@ -348,12 +348,14 @@ def test_thinking_needs_its_least() -> None:
 
 
 def test_an_edit_is_believed_only_if_it_reads_right() -> None:
-    assert with_member(b'{"a":1}', "a", b"2", lambda edited: False) is None
-    assert with_member(b"[]", "a", b"2", lambda edited: True) is None
-    assert with_member(b'{"a":{"b":"}"', "a", b"2", lambda edited: b'"a":2' in edited) == (
+    assert with_member(b'{"a":1}', "a", 1, b"2", lambda edited: False) is None
+    assert with_member(b"[]", "a", None, b"2", lambda edited: True) is None
+    assert with_member(b'{"a":{"b":"}"', "a", 1, b"2", lambda edited: b'"a":2' in edited) == (
         b'{"a":2,"a":{"b":"}"'
     )
-    assert with_member(b'{"a":', "a", b"2", lambda edited: b'"a":2' in edited) == b'{"a":2,"a":'
+    assert (
+        with_member(b'{"a":', "a", None, b"2", lambda edited: b'"a":2' in edited) == b'{"a":2,"a":'
+    )
     assert said({"a": [1, "x"]}) == b'{"a":[1,"x"]}'
 
 
