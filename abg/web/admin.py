@@ -142,7 +142,7 @@ class Admin:
         return {"ok": True, "ledger": "ok" if journal.healthy else journal.problem}
 
     def holds(self) -> list[dict[str, Any]]:
-        flights = {f.id: f for f in self._guard.airborne()}
+        flights = {flight.id for flight in self._guard.airborne()}
         return [
             {
                 "id": hold.id,
@@ -151,7 +151,7 @@ class Admin:
                 "agent": hold.scope.agent,
                 "usd": hold.amount,
                 "since": hold.since.isoformat(),
-                "sent": hold.id in flights and flights[hold.id].sent,
+                "sent": hold.id in flights,
             }
             for hold in self._book.holds()
         ]
