@@ -136,6 +136,11 @@ def _told(message: Any) -> Any:
 def _parts(value: Any) -> Iterator[Any]:
     """The content, flattened: texts without what changes on each turn, then everything else."""
     if isinstance(value, str):
+        if value.startswith('{"output":'):
+            # Older versions of Codex wrap a command's result, and say how long it took.
+            wrapped = read(value.encode("utf-8", "surrogatepass"))
+            if isinstance(wrapped, dict) and isinstance(wrapped.get("output"), str):
+                value = wrapped["output"]
         text = _CLOCK.sub("", _REMINDER.sub("", value)).strip()
         if text:
             yield text

@@ -450,6 +450,9 @@ def test_the_same_for_codex() -> None:
     assert mark("hi") == mark([words]) == mark([says("hi")])
     clock = "Chunk ID: {}\nWall time: {} seconds\nProcess exited with code 0\nOutput:\nx"
     assert mark([output(clock.format("a1", 0.1))]) == mark([output(clock.format("b2", 0.2), "d")])
+    wrapped = '{{"output":"x","metadata":{{"exit_code":0,"duration_seconds":{}}}}}'
+    assert mark([output(wrapped.format(0.1))]) == mark([output(wrapped.format(0.2))])
+    assert mark([output('{"output":5}')]) != mark([output('{"output":6}')])
     # Results of tools that came together are one message.
     assert mark([output("a"), output("b")]) != mark([output("b")])
     assert mark([says("x"), output("a"), output("b")]) == mark([output("a"), output("b")])
