@@ -51,6 +51,8 @@ class _Line(msgspec.Struct):
 
 
 _TEXT_EVENT = 4096
+_ONE_BATCH = 64 << 10
+"""Bytes kept of what is not results: a batch alone is no longer."""
 _ERROR_STANDS_IN = 256
 """Bytes of an answer that was cut, in which its error would stand."""
 _ANSWER = Reader(_Answer)
@@ -199,8 +201,9 @@ class BatchResultsMeter(AnswerMeter):
         self._results = 0
 
     def feed(self, data: bytes) -> bytes:
-        if self.streaming is None:
-            self.streaming = False
+        self.streaming = False
+        if len(self._body) < _ONE_BATCH:
+            self._body += data
         at = data.rfind(b"\n")
         if at < 0:
             self._keep(data)
@@ -216,8 +219,13 @@ class BatchResultsMeter(AnswerMeter):
         return data
 
     def end(self, complete: bool) -> bytes:
-        self.answer(bytes(self._line))
+        if self._ended:
+            return b""
+        self._ended = True
+        self.look(bytes(self._line))
         self._line.clear()
+        if not self._results and self.id is None:
+            self.answer(bytes(self._body))
         self.changed()
         if self._results:
             self.final = complete and not self._too_large
@@ -249,8 +257,10 @@ class BatchResultsMeter(AnswerMeter):
             self._too_large = True
 
     def answer(self, body: bytes) -> None:
-        """The last line, or an answer of one line alone."""
-        self.look(body)
+        """A batch that is written over several lines."""
+        told = _LINE(body)
+        if told is not None:
+            self.id = text(told.id)
 
     def look(self, event: bytes) -> None:
         """A line: a batch, or one of its results."""

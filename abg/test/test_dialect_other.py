@@ -245,6 +245,14 @@ def test_the_results_of_a_batch_are_read_line_by_line() -> None:
     assert metered("anthropic_other", singly, endpoint=BATCHES)[0].reading == whole
 
 
+def test_many_results() -> None:
+    lines = [line(str(number), USED) for number in range(1000)]
+    meter, _ = metered("anthropic_other", lines, endpoint=BATCHES)
+    assert (meter.final, len(meter.reading.samplings)) == (True, 1000)
+    assert meter.end(False) == b""
+    assert meter.final, "it ends once"
+
+
 def test_results_that_were_cut_are_no_last_word() -> None:
     meter, _ = metered("anthropic_other", [RESULTS[:-30]], complete=False, endpoint=BATCHES)
     assert not meter.final
@@ -258,7 +266,8 @@ def test_a_batch_that_was_taken_has_an_id_and_an_estimate() -> None:
     looked_at = read_of("anthropic_other", created, endpoint=BATCHES)
     assert looked_at.output_bytes == 0
     pretty = json.dumps(created, indent=2).encode()
-    assert not read_of("anthropic_other", pretty, endpoint=BATCHES).final
+    spread = read_of("anthropic_other", pretty, endpoint=BATCHES)
+    assert (spread.response_id, spread.final) == ("msgbatch_1", False)
     assert not read_of("anthropic_other", b"\n\nnonsense\n[1]\n", endpoint=BATCHES).final
 
 
