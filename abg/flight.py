@@ -15,9 +15,28 @@ from abg.book import Decision
 from abg.call import Call, Scope, Session
 from abg.dialects import Dialect, Meter
 from abg.money import ZERO
-from abg.usage import Sampling
+from abg.usage import Reading, Sampling
 
 __all__ = ["Flight"]
+
+
+class Unmetered:
+    """Stands in for a meter that failed: a fault of abg's own costs nobody his answer, and the
+    call is charged by an estimate."""
+
+    final = False
+    streaming: bool | None = None
+    output_bytes = 0
+    whole = False
+
+    def __init__(self, fault: Exception) -> None:
+        self.reading = Reading(marks=(f"meter_failed:{type(fault).__name__}",))
+
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def end(self, complete: bool) -> bytes:
+        return b""
 
 
 class Flight:
@@ -88,9 +107,23 @@ class Flight:
     def feed(self, data: bytes) -> bytes:
         """Bytes of the answer, decoded; returns what the client gets of them."""
         meter = self.meter
-        if meter is None:
-            meter = self.meter = self.dialect.meter(self.call)
-        return meter.feed(data)
+        try:
+            if meter is None:
+                meter = self.meter = self.dialect.meter(self.call)
+            return meter.feed(data)
+        except Exception as fault:
+            self.meter = Unmetered(fault)
+            return data
+
+    def finish(self, complete: bool) -> bytes:
+        """The answer has ended; returns what the client still gets of it."""
+        if self.meter is None:
+            return b""
+        try:
+            return self.meter.end(complete)
+        except Exception as fault:
+            self.meter = Unmetered(fault)
+            return b""
 
     @property
     def metered(self) -> bool:

@@ -277,7 +277,7 @@ class PaidCall(Passage):
                 flight.feed(self._decoder.end())
             except UnreadableBody:
                 self._readable = False
-        return flight.meter.end(complete)
+        return flight.finish(complete)
 
     def _land(self, end: str, *, status: int = 0, reason: str = "") -> None:
         flight = self._flight

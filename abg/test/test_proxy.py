@@ -464,3 +464,35 @@ def test_no_secret_is_ever_written():
     assert "SECRET" not in text
     assert "PROMPT" not in text
     assert "hello" not in text
+
+
+@pytest.mark.parametrize("where", ["feed", "end"])
+def test_a_fault_in_abgs_own_meter_costs_nobody_his_answer(where, monkeypatch):
+    def fail(*_: object) -> bytes:
+        raise RuntimeError("a fault of ours")
+
+    stage = Stage()
+    client = stage.ask(b"/v1/messages", ASK)
+    vendor = stage.vendor()
+    vendor.head(200)
+    vendor.data(json.dumps(MESSAGE).encode()[:20])
+    (flight,) = stage.guard.airborne()
+    monkeypatch.setattr(type(flight.meter), where, fail)
+    vendor.data(json.dumps(MESSAGE).encode()[20:])
+    vendor.finish()
+    assert client.json == MESSAGE
+    assert client.finished
+    (entry,) = stage.entries
+    assert entry.cost_source == "estimated"
+    assert entry.cost_usd > 0
+    assert "meter_failed:RuntimeError" in entry.marks
+
+
+def test_a_meter_that_cannot_even_be_made_is_no_cut(monkeypatch):
+    stage = Stage()
+    client = stage.ask(b"/v1/messages", ASK)
+    (flight,) = stage.guard.airborne()
+    monkeypatch.setattr(type(flight.dialect), "meter", lambda *_: 1 / 0)
+    stage.vendor().answer(200, MESSAGE)
+    assert client.json == MESSAGE
+    assert stage.entries[0].cost_source == "estimated"
