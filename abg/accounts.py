@@ -82,9 +82,11 @@ class Accounts:
         for counted in self._counted:
             counted.clear(key)
 
-    def keys(self, now: datetime) -> list[str]:
-        """Keys with something in some window."""
-        return list(dict.fromkeys(key for sums in self._windows.values() for key in sums.keys(now)))
+    def clear_all(self, prefix: str) -> None:
+        """The same for every key that begins so."""
+        for counted in self._counted:
+            for key in [key for key in counted.everything() if key.startswith(prefix)]:
+                counted.clear(key)
 
     def dump(self) -> list[Any]:
         return [counted.dump() for counted in self._counted]

@@ -112,8 +112,7 @@ class Folding:
         self._loops.forget(session)
         for accounts, by_subagent in self._shapes.of_session():
             if by_subagent:
-                for key in [k for k in accounts.keys(at) if k.startswith(session + SEPARATOR)]:
-                    accounts.clear(key)
+                accounts.clear_all(session + SEPARATOR)
             else:
                 accounts.clear(session)
 

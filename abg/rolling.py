@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from abg.money import EXACT, ZERO, usd
@@ -152,6 +153,9 @@ class Timeline:
             return None
         del self._packed[key]
         return self._ready(key, packed)
+
+    def everything(self) -> Iterable[str]:
+        return chain(self._tracks, self._packed)
 
     def keys(self, after: datetime) -> Iterable[str]:
         """Keys with an amount after an instant, those used last first."""

@@ -60,6 +60,9 @@ class Counted(Protocol):
     def clear(self, key: str) -> None:
         """Start this key again at nothing."""
 
+    def everything(self) -> Iterable[str]:
+        """Every key with an amount that may still count at some instant; some come twice."""
+
     def dump(self) -> Any:
         """A value that JSON can hold; amounts as decimal text."""
 
@@ -91,6 +94,9 @@ class Lifetime:
 
     def keys(self, now: datetime) -> Iterable[str]:
         return reversed(self.totals)
+
+    def everything(self) -> Iterable[str]:
+        return self.totals
 
     def changes_at(self, key: str, now: datetime) -> datetime | None:
         return None
@@ -141,6 +147,9 @@ class Calendrical:
     def keys(self, now: datetime) -> Iterable[str]:
         self._turn(now)
         return reversed(self._now)
+
+    def everything(self) -> Iterable[str]:
+        return chain.from_iterable(self._sums.values())
 
     def changes_at(self, key: str, now: datetime) -> datetime | None:
         return self._calendar.period(self._kind, now).end
@@ -207,6 +216,9 @@ class SessionLifetime(Lifetime):
 
     def keys(self, now: datetime) -> Iterable[str]:
         return chain(self._days.keys(now), super().keys(now))
+
+    def everything(self) -> Iterable[str]:
+        return chain(self._days.everything(), super().everything())
 
     def changes_at(self, key: str, now: datetime) -> datetime | None:
         return self._days.changes_at(key, now) if key == DEFAULT else None

@@ -546,6 +546,14 @@ class TestPowerAtRunTime:
         assert stage.book.today_total(NOON) == 6, "what was spent today stays spent"
         assert stage.book.status(NOON).sessions == {"s\x1fx": 3, "s": 0}
 
+    def test_what_was_reset_does_not_come_back_with_the_clock(self):
+        stage = Stage(row("helpers", per="subagent", window="10m", limit_usd=3))
+        stage.spend("3", subagent="a")
+        stage.now += 10 * MINUTE
+        stage.say("reset", session_id="s")
+        stage.now -= MINUTE
+        assert stage.verdict(subagent="a") is ALLOW
+
     def test_a_call_that_ends_after_a_reset_counts_in_the_new_budget(self):
         stage = Stage()
         id, _ = stage.admit()

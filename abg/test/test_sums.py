@@ -322,9 +322,20 @@ class TestAccounts:
         accounts.add("a", NOON, D(1))
         assert [w.spent("a", NOON) for w in windows] == [1] * 6
         assert [w.spent("a", NOON + timedelta(hours=1)) for w in windows] == [1, 0, 0, 1, 1, 0]
-        assert accounts.keys(NOON) == ["a"]
         accounts.clear("a")
         assert [w.spent("a", NOON) for w in windows] == [0] * 6
+
+    def test_clearing_many_keys_also_those_whose_window_has_passed(self):
+        accounts = Accounts(Calendar(UTC), by_session=True)
+        windows = [accounts.window(parse_window(n)) for n in ("lifetime", "10m", "day")]
+        for key in ("a/x", "a/y", "b/x", "default"):
+            accounts.add(key, NOON, D(1))
+        accounts.clear_all("a/")
+        accounts.clear_all("def")
+        assert [w.spent("a/x", NOON) for w in windows] == [0, 0, 0]
+        assert [w.spent("a/y", NOON) for w in windows] == [0, 0, 0]
+        assert [w.spent("default", NOON) for w in windows] == [0, 0, 0]
+        assert [w.spent("b/x", NOON) for w in windows] == [1, 1, 1]
 
     def test_a_dump_is_json_and_comes_back(self):
         def make():
