@@ -116,9 +116,9 @@ class Flight:
             return data
 
     def finish(self, complete: bool) -> bytes:
-        """The answer has ended; returns what the client still gets of it."""
-        if self.meter is None:
-            return b""
+        """The answer, of which something was fed, has ended; returns what the client still gets
+        of it."""
+        assert self.meter is not None
         try:
             return self.meter.end(complete)
         except Exception as fault:

@@ -169,3 +169,44 @@ def test_what_runs_beyond_its_hold_is_noted_for_a_crash():
     assert noted is not None
     # 200 tokens a second at 25 USD per million.
     assert noted["cost_usd"] == Decimal("1.5")
+
+
+def wait(stage: Stage):
+    """A call that waits for what another holds, with nobody to tell."""
+    fly(stage)
+    flight = stage.guard.ask(ANTHROPIC, CALL, SESSION)
+    assert flight.decision is not None
+    assert flight.decision.verdict is Verdict.WAIT
+    return flight
+
+
+def tight() -> Stage:
+    return Stage(session_budget_usd=Decimal("0.001"), daily_budget_usd=None)
+
+
+def test_a_waiting_call_that_nobody_listens_to_is_decided_all_the_same():
+    stage = tight()
+    flight = wait(stage)
+    stage.pass_time(61)
+    assert flight.decision.verdict is Verdict.BLOCK
+    assert flight.ended
+    assert stage.entries[-1].action == "block"
+
+
+def test_whoever_has_left_the_queue_is_not_turned_away_too():
+    stage = tight()
+    flight = wait(stage)
+    stage.book.leave(flight.id)
+    stage.guard.turn_away()
+    assert not flight.ended
+
+
+def test_fates_of_calls_that_are_gone_concern_nobody(monkeypatch):
+    stage = tight()
+    flight = wait(stage)
+    monkeypatch.setattr(stage.book, "woken", lambda now: [("gone", flight.decision)])
+    stage.guard.wake()
+    assert flight.waiting
+    finding = flight.decision.findings[0]
+    monkeypatch.setattr(stage.guard._streams, "overrun", lambda *_: {"gone": finding})
+    assert stage.guard.cut_overruns()

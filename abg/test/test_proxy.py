@@ -478,7 +478,8 @@ def test_a_fault_in_abgs_own_meter_costs_nobody_his_answer(where, monkeypatch):
     vendor.data(json.dumps(MESSAGE).encode()[:20])
     (flight,) = stage.guard.airborne()
     monkeypatch.setattr(type(flight.meter), where, fail)
-    vendor.data(json.dumps(MESSAGE).encode()[20:])
+    vendor.data(json.dumps(MESSAGE).encode()[20:40])
+    vendor.data(json.dumps(MESSAGE).encode()[40:])
     vendor.finish()
     assert client.json == MESSAGE
     assert client.finished
