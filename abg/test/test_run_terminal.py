@@ -36,10 +36,13 @@ class Terminal:
 
     def until(self, words, seconds=15):
         ends = time.monotonic() + seconds
+        # Not select(): other tests of this process may have opened more than 1,024 files.
+        readable = select.poll()
+        readable.register(self.fd, select.POLLIN)
         while words not in self.seen:
             left = ends - time.monotonic()
             assert left > 0, self.seen
-            if select.select([self.fd], [], [], left)[0]:
+            if readable.poll(left * 1000):
                 try:
                     self.seen += os.read(self.fd, 4096)
                 except OSError:
