@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from decimal import Decimal
 
 from abg.cli import client
+from abg.cli.status import no_such
 from abg.errors import ConfigError
 from abg.money import usd
 
@@ -70,8 +73,18 @@ def raise_budget(arguments: argparse.Namespace) -> int:
         body["to_usd"] = str(arguments.to)
     if arguments.term is not None:
         body["for_seconds"] = arguments.term
-    said = client.change(arguments, "/abg/budgets/raise", body)
+    try:
+        address, status = client.status(arguments)
+    except client.NotRunning as problem:
+        if arguments.session is None:
+            raise
+        # The proxy of an ``abg run`` has ended with it.
+        again = f"abg run --session {shlex.quote(arguments.session)} --budget USD -- …"
+        raise client.NotRunning(f"{problem}\n  or run the agent again with more: {again}") from None
+    said = client.post(address, "/abg/budgets/raise", body)
     print(_raised(arguments, said))
+    if arguments.session is not None and arguments.session not in (status.get("sessions") or {}):
+        print(f"abg: note: {no_such(arguments.session, status)}", file=sys.stderr)
     return 0
 
 

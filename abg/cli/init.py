@@ -94,6 +94,7 @@ def _agreed(planned: list[Change], arguments: argparse.Namespace) -> bool:
     for change in planned:
         print(difference(str(change.path), change.before, change.after) + "\n")
     if arguments.dry_run:
+        print("nothing was written (--dry-run)")
         return False
     return arguments.yes or not sys.stdin.isatty() or _asked("Write this?")
 

@@ -7,7 +7,7 @@ import sys
 
 from abg.cli import client
 
-__all__ = ["add_reset", "add_status"]
+__all__ = ["add_reset", "add_status", "no_such"]
 
 
 def add_status(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def reset(arguments: argparse.Namespace) -> int:
     name = arguments.session
     spent = (status.get("sessions") or {}).get(name)
     if spent is None:
-        print(f"abg: {_no_such(name, status)}", file=sys.stderr)
+        print(f"abg: {no_such(name, status)}", file=sys.stderr)
         return 1
     client.post(address, "/abg/reset", {"session": name})
     from abg.home.present import money
@@ -49,7 +49,8 @@ def reset(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _no_such(name: str, status: dict[str, object]) -> str:
+def no_such(name: str, status: dict[str, object]) -> str:
+    """That a session has spent nothing, with the name that may have been meant."""
     from difflib import get_close_matches
 
     sessions = status.get("sessions")

@@ -29,6 +29,9 @@ def _lines(status: Mapping[str, Any], url: str) -> Iterator[str]:
     if sessions:
         yield ""
         yield from columns(_session_rows(sessions, status, budgets))
+        known = status.get("session_info") or {}
+        if not all({"requests", "agent"} & set(known.get(name) or ()) for name in sessions):
+            yield "REQUESTS, BLOCKED and AGENT are since this proxy's start; all of it: abg report"
     else:
         yield "no session has spent anything yet"
     other = [b for b in budgets if _kind(b) not in ("daily", "session")]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from attrs import frozen
@@ -41,6 +42,8 @@ class Summary:
     exit_code: int
     stopped: str
     """Why no call passes any more (see ``Standing``); empty while calls pass."""
+    locked: bool = False
+    """Nobody may raise a budget."""
 
     @property
     def tokens(self) -> int:
@@ -77,6 +80,7 @@ def summary(
         limit=now.limit,
         exit_code=exit_code,
         stopped=now.stopped,
+        locked=now.locked,
         **counts,
     )
 
@@ -94,6 +98,11 @@ def closing_line(s: Summary) -> str:
     parts = [spent, where]
     if s.blocked:
         parts.append(f"{many(s.blocked, 'request')} blocked")
+    if s.blocked and s.stopped == "session" and s.limit is not None and not s.locked:
+        # The proxy that the refusal's own remedy speaks to may end together with this run.
+        more = max(s.limit, s.total).to_integral_value(ROUND_CEILING) + 5
+        name = shlex.quote(printable(s.session))
+        parts.append(f"to go on: abg run --session {name} --budget {more} -- …")
     return "abg: " + "; ".join(parts)
 
 

@@ -147,6 +147,18 @@ def test_raise_by(proxy, capsys):
     assert "session default may now spend $2.00 more for 1h" in said(capsys)
 
 
+def test_a_raise_for_a_session_that_nobody_knows_is_noted(proxy, capsys):
+    words = ["budget", "raise", "--session", "bugfix-logn", "--by", "2", "--url", proxy.url]
+    assert main(words) == 0
+    assert "did you mean bugfix-login?" in capsys.readouterr().err
+
+
+def test_a_raise_without_a_proxy_names_the_way_that_is_left(proxy, capsys):
+    words = ["budget", "raise", "--by", "2", "--url", "http://127.0.0.1:9", "--session"]
+    assert main([*words, "my task"]) == 1
+    assert "abg run --session 'my task' --budget USD -- …" in capsys.readouterr().err
+
+
 def test_raise_a_named_budget_to(proxy, capsys):
     assert main(["budget", "raise", "--budget", "daily", "--to", "30", "--url", proxy.url]) == 0
     assert proxy.posts[0][1]["to_usd"] == "30"

@@ -130,6 +130,11 @@ def test_a_status_with_other_budgets_and_odd_rows():
     assert "\nopus " in text
 
 
+def test_blank_columns_are_explained():
+    status = {"sessions": {"old": 1}, "session_info": {"old": {"budget_usd": 5}}}
+    assert status_text(status, "http://x").splitlines()[-1].endswith("abg report")
+
+
 def test_what_a_plan_pays_is_called_notional():
     info = {"s": {"agent": "claude-code", "auth": "subscription"}, "t": {"agent": "codex"}}
     status = {"sessions": {"s": 1, "t": 2}, "session_info": info, "today_total_usd": 3}

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from attrs import evolve
 
 from abg.cli import client, main
 from abg.cli import run as running
@@ -354,6 +355,16 @@ def test_the_closing_line():
 def test_the_closing_line_of_nothing():
     text = closing_line(summary(looked(), looked(), 0))
     assert text == "abg: no call came through; session default at $4.12"
+
+
+def test_the_closing_line_of_a_run_that_was_stopped_says_how_to_go_on():
+    # The proxy has gone with the run, and with it the remedy that the refusal named.
+    stopped = summary(looked(), looked(requests=31, blocked=2, spent=5.4), 1)
+    assert closing_line(stopped).endswith(
+        "at $5.40 of $5.00; 1 request blocked; to go on: abg run --session default --budget 11 -- …"
+    )
+    locked = evolve(stopped, locked=True)
+    assert closing_line(locked).endswith("1 request blocked")
 
 
 def test_the_summary_for_programs_and_for_people():
