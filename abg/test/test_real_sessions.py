@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from abg.test import test_real_terminals
 from abg.test.clients import programs, terminal
 from abg.test.clients.exact import charged
 from abg.test.clients.proxy import ProxyProcess
@@ -125,6 +126,9 @@ def test_a_compaction_in_claude_code_counts_like_any_other_call(
         assert compacting
         assert set(sessions(proxy)) == {session}
         assert all(e["cost_usd"] > 0 for e in compacting)
+        # The older version gives no hints.
+        if proxy.entries[0].get("request_class") is not None:
+            assert {e["request_class"] for e in compacting} == {"compaction"}
         compare_books(vendor, proxy)
 
         # And where the budget is spent, it is refused like any other.
@@ -135,6 +139,45 @@ def test_a_compaction_in_claude_code_counts_like_any_other_call(
         assert "API Error: 402 [abg] Session budget exhausted: $" in done.stdout
         assert len([r for r in vendor.records[asked:] if r.request.method == "POST"]) == 0
         compare_books(vendor, proxy)
+
+
+@pytest.fixture
+def a_terminal() -> None:
+    reason = terminal.why_not()
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.mark.usefixtures("a_terminal")
+def test_the_title_counts_in_claude_code_and_the_context_is_free(
+    claude: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def talkative(home: Path, url: str) -> dict[str, str]:
+        environment = claude_environment(home, url)
+        del environment["CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC"]
+        return environment
+
+    monkeypatch.setattr(test_real_terminals, "claude_environment", talkative)
+    with (
+        FakeVendor(TALK) as vendor,
+        ProxyProcess(tmp_path / "abg", vendor.url, session_budget_usd=0.06) as proxy,
+        test_real_terminals.claude_terminal(claude, tmp_path, proxy.url) as screen,
+    ):
+        screen.wait_for("bypass permissions on")
+        screen.type("say something")
+        screen.wait_for(WORD)
+        found = wait_for_entries(proxy, 2)
+        assert len(set(sessions(proxy))) == 1
+        # The turn and the title: each costs two thirds of the budget.
+        assert found[-1]["session_total_usd"] >= Decimal("0.06")
+        screen.type("/context")
+        screen.wait_for("usage by category")
+        counted = [r for r in vendor.records if "count_tokens" in r.request.target]
+        assert len(counted) > 5
+        assert {r.status for r in counted} == {200}
+        assert proxy.entries == found
+        vendor_calls = [r for r in vendor.records if r.request.path.endswith("/messages")]
+        assert len(vendor_calls) == len(found)
 
 
 # -- Codex ---------------------------------------------------------------------------------------
@@ -178,13 +221,6 @@ def test_codex_resumed_is_the_same_session_a_fork_is_another(tmp_path: Path) -> 
         say("else", "fork", again, under=under)
         assert sessions(proxy, 3) == [NAME] * 3
         compare_books(vendor, proxy)
-
-
-@pytest.fixture
-def a_terminal() -> None:
-    reason = terminal.why_not()
-    if reason:
-        pytest.skip(reason)
 
 
 # What Codex wants from a compaction: one item of this type, which a fake vendor's step can say only
