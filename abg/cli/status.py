@@ -24,7 +24,11 @@ def add_reset(parser: argparse.ArgumentParser) -> None:
 
 def show_status(arguments: argparse.Namespace) -> int:
     """Print the running proxy's status; 1 if there is none."""
-    address, status = client.status(arguments)
+    try:
+        address, status = client.status(arguments)
+    except client.NotRunning as problem:
+        # After an ``abg run`` none runs any more, but the ledger has it all.
+        raise client.NotRunning(f"{problem}\n  what was spent is in: abg report") from None
     if arguments.json:
         print(client.dumps(status))
         return 0

@@ -147,6 +147,11 @@ def test_raise_by(proxy, capsys):
     assert "session default may now spend $2.00 more for 1h" in said(capsys)
 
 
+def test_status_without_a_proxy_says_where_the_record_is(proxy, capsys):
+    assert main(["status", "--url", "http://127.0.0.1:9"]) == 1
+    assert "abg report" in capsys.readouterr().err
+
+
 def test_a_raise_for_a_session_that_nobody_knows_is_noted(proxy, capsys):
     words = ["budget", "raise", "--session", "bugfix-logn", "--by", "2", "--url", proxy.url]
     assert main(words) == 0
