@@ -18,7 +18,7 @@ import pytest
 from abg.test.clients import programs
 from abg.test.clients.exact import charged, price
 from abg.test.clients.proxy import ProxyProcess
-from abg.test.clients.running import Finished, run_claude
+from abg.test.clients.running import Finished, ended, run_claude
 from abg.testing import FakeVendor
 
 pytestmark = pytest.mark.usefixtures("loopback_network")
@@ -266,7 +266,7 @@ def test_a_cut_stream_is_followed_by_one_refused_request(claude: Path, tmp_path:
         assert done.code == 1, done
         assert "API Error: 402 [abg] Session budget exhausted: $" in done.stdout
         asked = [r for r in vendor.records if r.request.method == "POST"]
-        assert [r.ended for r in asked] == ["client_gone"], "the vendor was not stopped"
+        assert ended(asked) == ["client_gone"], "the vendor was not stopped"
         actions = [e["action"] for e in proxy.entries]
         assert len(actions) == 2, actions
         assert actions[1] == "block"

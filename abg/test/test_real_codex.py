@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import urllib.error
 import urllib.request
 from decimal import Decimal
@@ -16,7 +15,7 @@ import pytest
 from abg.test.clients import programs
 from abg.test.clients.exact import charged, price
 from abg.test.clients.proxy import ProxyProcess
-from abg.test.clients.running import Finished, run_codex
+from abg.test.clients.running import Finished, ended, run_codex
 from abg.testing import FakeVendor
 
 pytestmark = pytest.mark.usefixtures("loopback_network")
@@ -225,14 +224,6 @@ def test_a_swarm_at_the_cap_stops_with_one_refusal_each(tmp_path: Path) -> None:
         paid = charged(vendor.charges)
         dearest = max(e["cost_usd"] for e in entries)
         assert paid <= Decimal("0.06") + dearest, "more than the one call that crosses"
-
-
-def ended(asked: list[Any]) -> list[str]:
-    """How the vendor's answers ended; it notices a moment later that nobody listens."""
-    patience = time.monotonic() + 10
-    while any(r.ended == "running" for r in asked) and time.monotonic() < patience:
-        time.sleep(0.05)
-    return [r.ended for r in asked]
 
 
 def test_a_cut_stream_is_not_asked_for_again(tmp_path: Path) -> None:

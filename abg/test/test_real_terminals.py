@@ -13,7 +13,7 @@ import pytest
 from abg.test.clients import programs, terminal
 from abg.test.clients.exact import charged
 from abg.test.clients.proxy import ProxyProcess
-from abg.test.clients.running import claude_environment, codex_environment
+from abg.test.clients.running import claude_environment, codex_environment, ended
 from abg.test.clients.terminal import Terminal
 from abg.testing import FakeVendor
 
@@ -171,7 +171,7 @@ def test_escape_in_claude_code_settles_what_was_streamed(claude: Path, tmp_path:
         assert left
         assert all(e["cost_usd"] > 0 for e in left)
         assert "client_gone" in {e["end"] for e in left}
-        assert "client_gone" in {r.ended for r in vendor.records}
+        assert "client_gone" in ended(vendor.records)
         vendor.script({**TALK, "text": "On we go."})
         screen.type("go on")
         screen.wait_for("On we go.")

@@ -15,7 +15,15 @@ from attrs import frozen
 
 from abg.test.clients import programs
 
-__all__ = ["Finished", "claude_environment", "codex_environment", "run", "run_claude", "run_codex"]
+__all__ = [
+    "Finished",
+    "claude_environment",
+    "codex_environment",
+    "ended",
+    "run",
+    "run_claude",
+    "run_codex",
+]
 
 PATIENCE = 60.0
 """Seconds after which a client that has not ended counts as hanging."""
@@ -117,3 +125,11 @@ def run_codex(home: Path, base_url: str, prompt: str, *arguments: str, folder: P
     command += ["-c", "analytics.enabled=false"]
     command += ["--dangerously-bypass-approvals-and-sandbox", *arguments, prompt]
     return run(command, codex_environment(home), folder)
+
+
+def ended(asked: list[Any]) -> list[str]:
+    """How the vendor's answers ended; it notices a moment later that nobody listens."""
+    patience = time.monotonic() + 10
+    while any(r.ended == "running" for r in asked) and time.monotonic() < patience:
+        time.sleep(0.05)
+    return [r.ended for r in asked]
