@@ -59,8 +59,9 @@ def _frees(findings: Sequence[Finding]) -> datetime | None:
 def _remedy(finding: Finding, scope: Scope) -> str:
     session = shlex.quote(scope.session)
     if finding.kind == "blocked":
-        which = "--all" if finding.key == "*" else session
-        return f"Let it go on with: abg unblock {which}"
+        if finding.key == "*":
+            return "Let them go on with: abg unblock --all"
+        return f"Let it go on with: abg unblock {session}"
     if finding.kind == "loop":
         return f"Look at what it repeats; start again with: abg reset --session {session}"
     if finding.kind == "strict":
