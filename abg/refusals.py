@@ -64,6 +64,10 @@ def _remedy(finding: Finding, scope: Scope) -> str:
         return f"Let it go on with: abg unblock {session}"
     if finding.kind == "loop":
         return f"Look at what it repeats; start again with: abg reset --session {session}"
+    if finding.kind == "requests":
+        return "Its number of requests is max_requests in the configuration"
+    if finding.kind == "request":
+        return "Ask for less at once, or change max_usd_per_request in the configuration"
     if finding.kind == "strict":
         return "Leave that part out, or use enforcement: estimate"
     if finding.kind == "unknown_model":

@@ -46,6 +46,11 @@ def test_every_budget_that_blocks_is_named_and_when_the_first_frees_up():
         (Finding("block", "blocked", "job"), "abg unblock job"),
         (Finding("block", "blocked", "*"), "abg unblock --all"),
         (Finding("max", "loop", "job", Decimal(5), limit=Decimal(5)), "abg reset --session job"),
+        (Finding("few", "requests", "job", Decimal(3), limit=Decimal(3)), "max_requests"),
+        (
+            Finding("dear", "request", "job", needed=Decimal(3), limit=Decimal(1), why="short"),
+            "max_usd_per_request",
+        ),
         (Finding("strict", "strict", "mcp_servers"), "enforcement: estimate"),
         (Finding("unknown_model", "unknown_model", "gpt-x"), "under prices:"),
     ],
