@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from abg.call import Headers
@@ -35,7 +36,7 @@ class House(Protocol):
         """The passage has ended."""
 
 
-class Passage:
+class Passage(ABC):
     """What paid and free calls share.
 
     A passage ends exactly once, by ``_leave``; after that both sides are deaf.
@@ -62,8 +63,8 @@ class Passage:
         self._decoder: Decoder | None = None
         self._readable = True
 
-    def start(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def start(self) -> None: ...
 
     # -- from the client -----------------------------------------------------------------------
 
@@ -179,17 +180,17 @@ class Passage:
 
     # -- what differs --------------------------------------------------------------------------
 
-    def _metered(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _metered(self) -> bool: ...
 
-    def _meter(self, data: bytes) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _meter(self, data: bytes) -> bytes: ...
 
-    def _meter_end(self, complete: bool) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _meter_end(self, complete: bool) -> bytes: ...
 
-    def _land(self, end: str, *, status: int = 0, reason: str = "") -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _land(self, end: str, *, status: int = 0, reason: str = "") -> None: ...
 
     def _client_headers(self, headers: Headers) -> Headers:
         return for_client(headers)
