@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from attrs import evolve, field, frozen
 
+from abg.swift import swift
+
 __all__ = ["ACTIONS", "LEAST_USD", "MOST_USD", "RESERVED", "Damage", "Entry", "Event", "Posting"]
 
 ACTIONS = frozenset({"allow", "warn", "block"})
@@ -19,7 +21,8 @@ LEAST_USD = Decimal(10) ** -40
 """An amount beyond these (and not zero) is no amount: the line is damaged."""
 
 
-@frozen
+@swift
+@frozen(weakref_slot=False)
 class Entry:
     """One billable or refused call; amounts in USD, times in milliseconds."""
 

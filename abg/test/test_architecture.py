@@ -60,6 +60,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "routing",
         "settings",
         "statusline",
+        "swift",
         "usage",
         "windows",
     ),
