@@ -385,8 +385,17 @@ class Crowd:
         self._path, self._config, self._folder = path, config, folder
         self._chance = chance
         self._stop = threading.Event()
+        # One way for the whole run: by two ways logrotate writes over its own older files.
+        words = ["rotate 100000", "missingok", "ifempty"]
+        words += [chance.choice(("nocreate", "create 0600", "copytruncate"))]
+        words += chance.choice(([], ["compress"], ["compress", "delaycompress"]))
+        words += chance.choice(([], ["dateext", "dateformat -%s"]))
+        rules = folder / "logrotate.conf"
+        rules.write_text(f"{path} {{\n  " + "\n  ".join(words) + "\n}\n")
+        rules.chmod(0o600)
+        self.rotating = ", ".join(words)
         self.problems: list[str] = []
-        self.counts = {"reads": 0, "rotations": 0, "refused proxies": 0}
+        self.counts = {"reads": 0, "rotations": 0, "by logrotate itself": 0, "refused proxies": 0}
         acts = (self._read, self._read, self._rotate, self._intrude)
         self._threads = [threading.Thread(target=self._loop, args=(act,)) for act in acts]
         for thread in self._threads:
@@ -418,6 +427,9 @@ class Crowd:
     def _rotate(self) -> None:
         time.sleep(self._chance.uniform(1.2, 3))  # it is noticed within a second
         self.counts["rotations"] += 1
+        if shutil.which("logrotate") and self._chance.random() < 0.6:
+            self._logrotate()
+            return
         aside = self._path.with_name(f"{self._path.name}.{1000 - self.counts['rotations']}")
         how = self._chance.choice(("move", "copytruncate", "move and pack"))
         if how == "copytruncate":
@@ -430,6 +442,19 @@ class Crowd:
             beside.write_bytes(gzip.compress(aside.read_bytes(), 1))
             beside.rename(aside.with_name(aside.name + ".gz"))
             aside.unlink()
+
+    def _logrotate(self) -> None:
+        """The real program."""
+        rules = self._folder / "logrotate.conf"
+        done = subprocess.run(
+            ["logrotate", "--force", "--state", str(self._folder / "rotated"), str(rules)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if done.returncode:
+            raise Broken(f"logrotate ({rules.read_text()}): {done.stderr}")
+        self.counts["by logrotate itself"] += 1
 
     def _intrude(self) -> None:
         other = self._folder / "other.yaml"
@@ -469,6 +494,7 @@ def torture_crowd(folder: Path, seconds: float, chance: random.Random) -> None:
         if crowd.problems:
             raise Broken(crowd.problems[0])
         print(", ".join(f"{count:,} {what}" for what, count in crowd.counts.items()))
+        print(f"logrotate: {crowd.rotating}")
         hold_against(path, vendor.charges, load, totals)
         child = start_proxy(config, folder, 0, "")
         again = status_of(settings["port"])
