@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from abg.making import made_at_once
+
 __all__ = ["Call", "Headers", "Scope", "Session"]
 
 Headers = list[tuple[bytes, bytes]]
 """Header fields as they came: order and case kept, values stripped of outer white space."""
 
 
+@made_at_once
 @frozen
 class Call:
     """A paid request as its dialect reads it; unknown fields stay at their defaults."""
@@ -41,6 +44,7 @@ class Call:
     """Digest of the last message by content, for the loop breaker."""
 
 
+@made_at_once
 @frozen
 class Session:
     """The unit a coding agent works in, and what else is known of who asks."""
@@ -60,6 +64,7 @@ class Session:
     """``main``, ``subagent``, ``compaction``, … where the agent says it."""
 
 
+@made_at_once
 @frozen
 class Scope:
     """What budgets can speak of; fixed when a call is admitted."""

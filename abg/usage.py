@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from attrs import fields, frozen
 
+from abg.making import made_at_once
+
 __all__ = ["NOTHING_USED", "Reading", "Sampling", "Usage"]
 
 
+@made_at_once
 @frozen
 class Usage:
     """Tokens of one sampling; all counts are disjoint and never negative."""
@@ -70,6 +73,7 @@ class Sampling:
     """``message``, ``fallback_message``, ``advisor_message``, ``compaction``, ``image``."""
 
 
+@made_at_once
 @frozen
 class Reading:
     """All that a meter has learnt of one response so far."""

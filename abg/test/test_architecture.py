@@ -47,6 +47,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "home.*",
         "ledger",
         "ledger.*",
+        "making",
         "money",
         "names",
         "presume",
