@@ -192,7 +192,7 @@ def _agents(port: int) -> Iterator[Finding]:
     for program, name, goes in agents:
         path = shutil.which(program)
         if path is None:
-            yield Finding(OK, name, "is not installed")
+            yield Finding(NOTE, name, "is not installed")
             continue
         yield Finding(OK, name, f"{_version(path)} at {path}")
         yield from goes()

@@ -72,6 +72,10 @@ def _problems(status: Mapping[str, Any]) -> Iterator[str]:
             f"prices   not in the table, charged as the dearest of their family: {names} "
             f"(set them under `prices:` in the configuration)"
         )
+    unmetered = status.get("unmetered") or ()
+    if unmetered:
+        names = ", ".join(printable(str(kind)) for kind in unmetered)
+        yield f"metering cannot be done for: {names}; such calls are charged by a dear estimate"
     if status.get("locked"):
         yield "budgets  are locked by the configuration (lock_budgets): none can be raised"
 

@@ -95,6 +95,7 @@ STATUS: dict[str, Any] = {
         }
     },
     "unknown_models": [],
+    "unmetered": [],
     "ledger": {"path": "/home/u/ledger.jsonl", "healthy": True, "problem": ""},
     "config": "",
     "version": "0.1.0",

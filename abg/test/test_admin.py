@@ -108,6 +108,13 @@ class AdminTests(SynchronousTestCase):
         )
         self.assertEqual(status["subscription_budgets"], "ignore")
 
+    def test_the_status_names_what_cannot_be_priced_or_metered(self) -> None:
+        admin = self.start()
+        self.engine.guard.tally.note_model("gpt-9")
+        self.engine.guard.tally.note_unmetered("realtime")
+        status = admin.status()
+        self.assertEqual((status["unknown_models"], status["unmetered"]), (["gpt-9"], ["realtime"]))
+
     def test_what_is_said_of_a_session(self) -> None:
         admin = self.start()
         self.call("a", usd="2")

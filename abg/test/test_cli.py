@@ -88,13 +88,14 @@ def test_status_names_what_is_wrong(proxy, capsys):
         "ledger": {"healthy": False, "problem": "No space left on device", "path": "/l"},
         "blocked": ["*", "bad\x1b[2Jname"],
         "unknown_models": ["gpt-9"],
+        "unmetered": ["realtime"],
         "locked": True,
         "waiting": 2,
     }
     main(["status", "--url", proxy.url])
     out = said(capsys)
-    trouble = ("CANNOT BE WRITTEN: No space left", "everything", "gpt-9", "locked", "2 requests")
-    for words in trouble:
+    trouble = ("CANNOT BE WRITTEN: No space left", "everything", "gpt-9", "realtime", "locked")
+    for words in (*trouble, "2 requests"):
         assert words in out
     assert "\x1b" not in out
 

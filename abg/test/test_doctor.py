@@ -207,7 +207,12 @@ def test_agents_that_are_not_installed_are_no_failure(home, capsys, monkeypatch)
     monkeypatch.setenv("PATH", "/nowhere")
     code, found = findings(capsys, "--offline")
     assert code == 0
-    assert about(found, "Codex")[0]["text"] == "is not installed"
+    assert about(found, "Codex")[0] == {
+        "level": "note",
+        "subject": "Codex",
+        "text": "is not installed",
+        "remedy": "",
+    }
 
 
 def test_agents_that_do_not_answer(home, capsys):

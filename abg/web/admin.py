@@ -107,6 +107,7 @@ class Admin:
             "counts": dict(guard.tally.counts),
             "session_info": info,
             "unknown_models": list(guard.tally.unknown_models),
+            "unmetered": list(guard.tally.unmetered),
             "enforcement": config.enforcement,
             "block_on_limit": config.block_on_limit,
             "locked": config.lock_budgets,
