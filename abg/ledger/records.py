@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from attrs import evolve, field, frozen
 
-from abg.swift import swift
+from abg.making import made_at_once
 
 __all__ = ["ACTIONS", "LEAST_USD", "MOST_USD", "RESERVED", "Damage", "Entry", "Event", "Posting"]
 
@@ -21,8 +21,8 @@ LEAST_USD = Decimal(10) ** -40
 """An amount beyond these (and not zero) is no amount: the line is damaged."""
 
 
-@swift
-@frozen(weakref_slot=False)
+@made_at_once
+@frozen
 class Entry:
     """One billable or refused call; amounts in USD, times in milliseconds."""
 

@@ -61,7 +61,6 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "routing",
         "settings",
         "statusline",
-        "swift",
         "usage",
         "windows",
     ),
