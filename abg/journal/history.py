@@ -150,7 +150,9 @@ def _still_there(files: Files, history: list[LedgerFile]) -> bool:
 def _rotated_names(active: Path) -> re.Pattern[str]:
     name, stem, suffix = (re.escape(part) for part in (active.name, active.stem, active.suffix))
     day = r"\d{4}-?\d\d(-?\d\d)?([-T]?\d\d-?\d\d-?\d\d|-\d{1,12})?([.-]\d{1,4})?"
-    return re.compile(rf"(?:{name}(?:\.\d{{1,6}}|[.-]{day})|{stem}[.-]{day}{suffix})(?:\.gz)?\Z")
+    # Or a number (the second one: logrotate's %s, seconds since the epoch).
+    when = rf"(?:\.\d{{1,6}}|[.-]\d{{9,12}}|[.-]{day})"
+    return re.compile(rf"(?:{name}{when}|{stem}{when}{suffix})(?:\.gz)?\Z")
 
 
 def _look(files: Files, path: Path) -> LedgerFile | None:

@@ -164,6 +164,49 @@ def test_a_moved_file_is_left_and_a_new_one_begun(desk: Desk) -> None:
     assert desk.totals.sessions == {"default": Decimal(7)}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ledger.jsonl.1",
+        "ledger.jsonl.14.gz",
+        "ledger.1.jsonl",  # extension .jsonl
+        "ledger.jsonl-20261101",  # dateext
+        "ledger.jsonl-20261101.gz",
+        "ledger-20261101.jsonl.gz",
+        "ledger.jsonl-2026110114",  # hourly
+        "ledger.jsonl-20261101-1795596722",  # dateformat -%Y%m%d-%s
+        "ledger.jsonl-1795596722",  # dateformat -%s
+        "ledger-1795596722.jsonl",
+        "ledger.jsonl.2026-11-01",
+        "ledger-2026-10.jsonl",
+        "ledger-20261125-140201.jsonl",
+    ],
+)
+def test_the_names_that_a_moved_file_is_known_by(desk: Desk, name: str) -> None:
+    desk.open()
+    desk.settle()
+    aside = desk.path.with_name(name)
+    if aside.suffix == ".gz":
+        aside.write_bytes(gzip.compress(desk.path.read_bytes()))
+        desk.path.unlink()
+    else:
+        desk.path.rename(aside)
+    desk.journal.tick()
+    desk.settle()
+    assert ids(desk) == ["req_1", "req_2"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ledger.jsonl.bak", "ledger.jsonl~", "ledger-other.jsonl", "ledger2.jsonl", "ledger-7.jsonl"],
+)
+def test_other_files_are_left_alone(desk: Desk, name: str) -> None:
+    desk.path.with_name(name).write_bytes(b"no line of ours\n")
+    desk.open()
+    desk.settle()
+    assert ids(desk) == ["req_1"]
+
+
 def test_lines_that_a_quick_gzip_has_missed_are_written_again(desk: Desk) -> None:
     desk.open()
     for _ in range(3):
