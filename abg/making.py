@@ -3,7 +3,7 @@
 A frozen attrs class sets its fields through ``object.__setattr__``, one call each (about 55 ns a
 field, more with cold caches), and a call becomes some 25 such values. Here a value is of a class
 without that lock while its fields are set, plainly, and of its own class ever after: 13 fields in
-0.34 instead of 0.92 µs. Worth it from five fields on.
+0.34 instead of 0.92 µs, three in 0.26 instead of 0.36.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from abg.background import OpenCall
 from abg.finding import Finding
 from abg.flight import Flight
 from abg.ledger import Entry
+from abg.making import made_at_once
 from abg.money import ZERO
 from abg.presume import Shortfall, presume
 from abg.pricing import PriceTable
@@ -41,6 +42,7 @@ NOTHING_READ = Reading()
 _VENDORS_FAULT = frozenset(("upstream_cut", "upstream_failed", "timeout"))
 
 
+@made_at_once
 @frozen
 class Outcome:
     """How a call ended, and what it came to."""
@@ -129,11 +131,12 @@ def billed(flight: Flight, end: str, seconds: float, table: PriceTable, *, stric
     return Outcome(
         "allow",
         end,
-        reading=reading,
-        cost_usd=cost,
-        cost_source=source,
-        price=priced.price,
-        marks=priced.marks,
+        ZERO,
+        reading,
+        cost,
+        source,
+        priced.price,
+        priced.marks,
         failed=failed,
     )
 

@@ -50,7 +50,10 @@ class Usage:
         return (
             self.input_tokens
             + self.cache_read_tokens
-            + self.cache_write_tokens
+            + self.cache_write_5m_tokens
+            + self.cache_write_1h_tokens
+            + self.cache_write_30m_tokens
+            + self.cache_write_12h_tokens
             + self.audio_input_tokens
         )
 
@@ -62,6 +65,7 @@ _COUNTS = tuple(f.name for f in fields(Usage))
 NOTHING_USED = Usage()
 
 
+@made_at_once
 @frozen
 class Sampling:
     """One pass of one model inside a response; it has its own context band and price."""

@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 from attrs import fields, frozen
 
+from abg.making import made_at_once
 from abg.money import ZERO
 from abg.pricing.rates import PRECISE, Rates
 from abg.usage import Usage
@@ -19,6 +20,7 @@ _FMA = PRECISE.fma
 _COUNTS = tuple(field.name for field in fields(Usage))
 
 
+@made_at_once
 @frozen
 class Cost:
     """An exact amount of USD for one response."""
@@ -80,7 +82,11 @@ def plain(amount: Decimal) -> Decimal:
 
     So that equal costs are written equally.
     """
-    return Decimal(f"{amount.normalize(PRECISE):f}") if amount else ZERO
+    if not amount:
+        return ZERO
+    short = amount.normalize(PRECISE)
+    # Below ten no exponent is positive, and the way over text costs more than all the rest.
+    return short if short.adjusted() < 1 else Decimal(f"{short:f}")
 
 
 def cleaned(usage: Usage) -> tuple[Usage, bool]:

@@ -59,7 +59,9 @@ def tier_word(word: object) -> str:
     """A vendor's word for a service tier as one of ``TIERS``, or ``unknown``; None is standard."""
     if word is None:
         return "standard"
-    return _WORDS.get(word.strip().lower(), UNKNOWN_TIER) if isinstance(word, str) else UNKNOWN_TIER
+    if not isinstance(word, str):
+        return UNKNOWN_TIER
+    return _WORDS.get(word) or _WORDS.get(word.strip().lower(), UNKNOWN_TIER)
 
 
 def bands_of(row: Row, tier: str, unlisted: Unlisted) -> tuple[Band, ...]:
