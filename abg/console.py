@@ -29,28 +29,25 @@ def budgets(session: Decimal | None, daily: Decimal | None) -> str:
 
 def allowed(session: str, model: str, cost: Decimal, session_total: Decimal, note: str = "") -> str:
     line = (
-        f"[abg] ALLOW session={printable(session)} model={printable(model) or '?'} "
+        f"[abg] ALLOW session={session} model={model or '?'} "
         f"cost={show(cost, 4)} session_total={show(session_total)}"
     )
-    return f"{line} | {printable(note)}" if note else line
+    return printable(f"{line} | {note}" if note else line)
 
 
 def warned(session: str, cost: Decimal, session_total: Decimal, warning: str) -> str:
-    return (
-        f"[abg] WARN session={printable(session)} cost={show(cost, 4)} "
-        f"session_total={show(session_total)} | {printable(warning)}"
+    return printable(
+        f"[abg] WARN session={session} cost={show(cost, 4)} "
+        f"session_total={show(session_total)} | {warning}"
     )
 
 
 def blocked(session: str, reason: str) -> str:
-    return f"[abg] BLOCKED session={printable(session)} | {printable(reason)}"
+    return printable(f"[abg] BLOCKED session={session} | {reason}")
 
 
 def failed(session: str, model: str, reason: str) -> str:
-    return (
-        f"[abg] ERROR session={printable(session)} model={printable(model) or '?'} "
-        f"| {printable(reason)}"
-    )
+    return printable(f"[abg] ERROR session={session} model={model or '?'} | {reason}")
 
 
 def unknown_model(model: str, as_model: str) -> str:

@@ -39,6 +39,9 @@ def usd(value: str | int | Decimal) -> Decimal:
 def show(amount: Decimal, places: int = 2) -> str:
     """``$5.14``: rounded half up, as people read prices; a negative one is ``-$0.10``."""
     rounded = amount.quantize(_UNITS[places], ROUND_HALF_UP, EXACT)
+    text = str(rounded)
+    if text[0] != "-" and "E" not in text:
+        return f"${text}"
     return f"-${abs(rounded):f}" if rounded < 0 else f"${rounded.copy_abs():f}"
 
 

@@ -6,6 +6,7 @@ Decoration only: no decision reads them, and they may be lost.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -28,26 +29,27 @@ class SessionTally:
         "cache_read_tokens",
         "cache_write_tokens",
         "cost_usd",
-        "first_ts",
+        "first",
         "input_tokens",
-        "last_ts",
+        "last",
         "model",
         "output_tokens",
         "requests",
     )
 
-    def __init__(self, first_ts: float) -> None:
+    def __init__(self, first: datetime) -> None:
         self.requests = self.blocked = 0
         self.input_tokens = self.output_tokens = 0
         self.cache_read_tokens = self.cache_write_tokens = 0
         self.cost_usd: Decimal = ZERO
-        self.first_ts = self.last_ts = first_ts
+        self.first = self.last = first
         self.agent = "unknown"
         self.auth = "none"
         self.model = ""
 
     def as_dict(self) -> dict[str, Any]:
-        minutes = max(1.0, (self.last_ts - self.first_ts) / 60)
+        last_ts = self.last.timestamp()
+        minutes = max(1.0, (last_ts - self.first.timestamp()) / 60)
         return {
             "requests": self.requests,
             "blocked": self.blocked,
@@ -60,7 +62,7 @@ class SessionTally:
             "agent": self.agent,
             "auth": self.auth,
             "model": self.model,
-            "last_ts": self.last_ts,
+            "last_ts": last_ts,
         }
 
 
@@ -94,13 +96,14 @@ class Tally:
         self.counts[entry.action] += 1
         if end not in ("complete", "blocked"):
             self.counts[end] += 1
-        stamp = entry.ts.timestamp()
+        at = entry.ts
         session = self.sessions.get(entry.session_id)
         if session is None:
-            session = self.sessions[entry.session_id] = SessionTally(stamp)
+            session = self.sessions[entry.session_id] = SessionTally(at)
             if len(self.sessions) > SESSIONS:
                 self.sessions.popitem(last=False)
-        session.last_ts = max(session.last_ts, stamp)
+        elif at > session.last:
+            session.last = at
         session.agent = entry.agent
         session.auth = entry.auth or "none"
         session.model = entry.model

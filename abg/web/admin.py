@@ -129,7 +129,7 @@ class Admin:
         """What sessions did since the start, and the limit in force of each one's own budget."""
         tallies: Mapping[str, SessionTally] = self._guard.tally.sessions
         if session is not None:
-            known = tallies.get(session) or SessionTally(now.timestamp())
+            known = tallies.get(session) or SessionTally(now)
             tallies = {session: known} if session else {}
         return {
             name: {**tally.as_dict(), "budget_usd": self._book.limit(now, session=name)}
