@@ -108,7 +108,10 @@ class Place:
 
     def whole(self, size: int) -> None:
         """All of the body is here: nothing beyond its own size is kept."""
-        held, self._held = self._held, []
+        held = self._held
+        if len(held) == 1 and held[0][1] == size:
+            return  # as it was declared
+        self._held = []
         for room, taken in held:
             kept = min(taken, size)
             size -= kept

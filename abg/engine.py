@@ -88,7 +88,8 @@ def proxies() -> Proxies:
 
 
 def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
+    """Now in whole milliseconds, as the ledger keeps it (``abg.windows.instant``)."""
+    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, timezone.utc)
 
 
 class Totals:

@@ -135,7 +135,8 @@ class Guard:
         flight.on_decision = on_decision
         flight.admitted_at = now = self._clock()
         flight.asked_at = self._monotonic()
-        self._notices.model(match, call)
+        if match.price == "assumed":
+            self._notices.assumed(match, call)
         flight.estimate = self._estimate(flight, now)
         self._decide(flight, self._admit(flight, bound, match.blocked, tentative))
         return flight
@@ -225,9 +226,8 @@ class Guard:
         decision = flight.decision
         assert decision is not None
         text = self._words(flight, decision)
-        kind = "busy" if decision.busy else "spent"
+        kind, word = ("busy", "busy") if decision.busy else ("spent", "block")
         refusal = flight.dialect.refusal(text, kind=kind, request_id=flight.id)
-        word = "busy" if decision.busy else "block"
         refusal.headers.extend(decision_headers(word, flight.scope, decision.findings))
         return refusal
 

@@ -66,9 +66,10 @@ class Judge:
             floor: USD from which on it makes sense; never more than ``hold``.
         """
         found = Judgement(hold)
+        changed = self._overrides.names
         for check in selection.checks:
             key = keys[check.index]
-            limit = self.limit(check, key, now)
+            limit = self.limit(check, key, now) if changed else check.limit
             if limit is None:
                 continue
             spent = check.sums.spent(key, now)
@@ -115,7 +116,7 @@ class Judge:
 
     def warns(self, check: Check, key: str, at: datetime, now: datetime) -> Finding | None:
         """Whether the spend in the window of a call, admitted at ``at``, has reached a warning."""
-        limit = self.limit(check, key, now)
+        limit = self.limit(check, key, now) if self._overrides.names else check.limit
         if limit is None or check.share is None:
             return None
         spent = check.sums.spent(key, now if check.rolling else at)

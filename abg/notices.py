@@ -25,9 +25,9 @@ class Notices:
         self._tally = tally
         self._say = say
 
-    def model(self, match: Match, call: Call) -> None:
-        """A call is asked for; is its model unknown? (A call may well name none.)"""
-        if match.price == "assumed" and call.model and self._tally.note_model(call.model):
+    def assumed(self, match: Match, call: Call) -> None:
+        """A call is asked for whose model, if it names one, is unknown."""
+        if call.model and self._tally.note_model(call.model):
             self._say(console.unknown_model(call.model, match.priced_as))
 
     def entry(self, entry: Entry) -> None:

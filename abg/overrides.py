@@ -86,7 +86,7 @@ class Overrides:
         self.blocked: dict[str, None] = {}
         """Sessions, or ``EVERYBODY``."""
         self._raises: dict[_Place, list[_Made]] = {}
-        self._names: set[str] = set()
+        self.names: set[str] = set()
         """Of the budgets that may have been raised."""
         self._ends: list[tuple[datetime, int, _Place]] = []
         """When changes for a time run out, the next one first; some may be replaced by now."""
@@ -115,7 +115,7 @@ class Overrides:
 
     def touches(self, check: Check) -> bool:
         """Whether some account's limit may differ from the configured one."""
-        names = self._names
+        names = self.names
         return bool(names) and (check.name in names or (check.kind == "session" and OWN in names))
 
     def limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
@@ -174,7 +174,7 @@ class Overrides:
             for budget, key, by, to, until, configured, at_most in data["raises"]
         ]
         self.blocked = dict.fromkeys(str(name) for name in data["blocked"])
-        self._raises, self._ends, self._names, self._made = {}, [], set(), 0
+        self._raises, self._ends, self.names, self._made = {}, [], set(), 0
         for change in raises:
             self._keep(change)
 
@@ -186,7 +186,7 @@ class Overrides:
         self._made += 1
         kept = [made for made in earlier if not change.replaces(made[1])]
         self._raises[place] = [*kept, (self._made, change)]
-        self._names.add(change.budget)
+        self.names.add(change.budget)
         if change.until is not None:
             insort(self._ends, (change.until, self._made, place), key=_end)
 
@@ -201,7 +201,7 @@ class Overrides:
                 self._raises.pop(place, None)
         del self._ends[:gone]
         if gone:
-            self._names = {budget for budget, _ in self._raises}
+            self.names = {budget for budget, _ in self._raises}
 
     def _concerning(self, check: Check, key: str) -> Iterable[_Made]:
         """The changes that concern an account, in the order in which they were made."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fnmatch import translate
 
-from attrs import frozen
+from attrs import field, frozen
 
 from abg.accounts import Accounts
 from abg.budget import PER, Budget
@@ -62,15 +62,17 @@ class Check:
     """Share of the limit from which it warns."""
     requests: bool = False
     """The limit is a number of requests."""
+    rolling: bool = field(init=False)
+    """Its window moves with the clock."""
+
+    @rolling.default
+    def _rolls(self) -> bool:
+        return self.budget.window.kind == "rolling"
 
     @property
     def pooled(self) -> bool:
         """There is one account only."""
         return self.index == EVERYTHING
-
-    @property
-    def rolling(self) -> bool:
-        return self.budget.window.kind == "rolling"
 
 
 @frozen(eq=False)
