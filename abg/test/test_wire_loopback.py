@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet import reactor as global_reactor
+from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -27,9 +28,9 @@ from abg.errors import ConfigError
 from abg.test.certificates import Authority
 from abg.test.doors import Application, Seen, whole
 from abg.test.test_outbound import OK, Listener
+from abg.wire import outlet, tcpstate
 from abg.wire.inbound import FastLaneFactory
 from abg.wire.outbound import Pool
-from abg.wire.outlet import Outlet
 from abg.wire.site import ExchangeResource, GuardSite
 from abg.wire.tunnel import Proxies
 
@@ -75,16 +76,15 @@ class Sockets(Served):
         self.application.when["end"] = whole
         port = await self.listen()
         sends: list[bytes] = []
-        send = Outlet.send
+        send = outlet._send
 
-        def noted(outlet: Outlet, data: bytes) -> None:
+        def noted(direct: Any, data: bytes) -> None:
             sends.append(data)
-            send(outlet, data)
-            assert outlet.direct is not None
+            send(direct, data)
             # All of it is with the kernel: nothing waits for a turn of the reactor.
-            assert outlet.direct not in reactor.getWriters()
+            assert direct not in reactor.getWriters()
 
-        self.patch(Outlet, "send", noted)
+        self.patch(outlet, "_send", noted)
         got = await deferToThread(talk, port, GET, 1)
         self.assertIn(b"\r\n\r\nhello", got)
         self.assertEqual(len(sends), 1)
@@ -266,6 +266,11 @@ def talk_tls(port: int, requests: bytes, ca_file: str) -> tuple[bytes, bytes]:
         return raw, clear
 
 
+def unsuspecting(connection: tcp.Connection, read: int | None) -> tuple[bool, int | None]:
+    """``tcpstate.look``, before there was anything to see."""
+    return True, tcpstate.look(connection, read)[1]
+
+
 class VendorProtocol(Protocol):
     """A vendor that answers what its factory says."""
 
@@ -338,6 +343,77 @@ class Vendors(TestCase):
             await deferLater(reactor, 0.01)
         return listener
 
+    # The request's way out
+
+    async def test_a_request_is_one_write_at_once(self) -> None:
+        port = await self.listen()
+        pool, origin = self.pool(), f"http://127.0.0.1:{port}"
+        await self.ask(pool, origin)
+        writes: list[bytes] = []
+        self.note_writes(writes)
+        listener = Listener()
+        listener.call = pool.request(origin, b"POST", b"/v1/x", [], b"{}", listener)
+        # All of it is with the kernel before the reactor has its next turn.
+        self.assertEqual(len(writes), 1)
+        self.assertTrue(writes[0].endswith(b"\r\n\r\n{}"))
+        await self.ended(listener)
+
+    async def test_a_large_body_goes_as_the_vendor_reads(self) -> None:
+        port = await self.listen()
+        body = bytes(range(256)) * 40_000
+        got = self.vendor.requests
+
+        def asked(connection: Any) -> None:
+            connection.transport.pauseProducing()
+            reactor.callLater(0.001, connection.transport.resumeProducing)
+            if b"".join(got).endswith(body[-256:] + b"!"):
+                connection.transport.write(OK)
+
+        self.vendor.asked = asked
+        pool, listener = self.pool(), Listener()
+        sent = body + b"!"
+        pool.request(f"http://127.0.0.1:{port}", b"POST", b"/v1/x", [], sent, listener)
+        await self.ended(listener)
+        self.assertTrue(b"".join(got).split(b"\r\n\r\n", 1)[1] == sent)
+
+    async def test_a_call_over_tls_never_goes_out_in_clear(self) -> None:
+        port = await self.serve_tls()
+        pool, origin = self.pool(ca_file=str(self.authority.file)), f"https://127.0.0.1:{port}"
+        writes: list[bytes] = []
+        self.note_writes(writes)
+        secret = b"the call's secret"
+        for body in (secret, secret, secret * 20_000, None):
+            self.vendor.requests.clear()
+
+            def asked(connection: Any, whole: int = len(body or secret)) -> None:
+                if b"".join(self.vendor.requests).count(b"secret") == whole // len(secret):
+                    connection.transport.write(OK)
+
+            self.vendor.asked = asked
+            listener = Listener()
+            call = pool.request(origin, b"POST", b"/v1/x", [], body, listener)
+            if body is None:
+                call.write(secret)
+                call.end()
+            await self.ended(listener)
+            self.assertIn(secret, b"".join(self.vendor.requests))
+        # Both ends are in this process, so that this is all that either said.
+        self.assertNotIn(b"secret", b"".join(writes))
+        self.assertNotIn(b"HTTP/1.1", b"".join(writes))
+
+    async def ended(self, listener: Listener) -> None:
+        await self.until(lambda: listener.told[-1:] == ["end"])
+
+    def note_writes(self, writes: list[bytes]) -> None:
+        """Keep what goes over any socket."""
+        write = tcp.Connection.writeSomeData
+
+        def noted(connection: tcp.Connection, data: bytes) -> Any:
+            writes.append(bytes(data))
+            return write(connection, data)
+
+        self.patch(tcp.Connection, "writeSomeData", noted)
+
     # Connections that the vendor closed meanwhile
 
     async def test_a_connection_closed_while_idle_is_not_used(self) -> None:
@@ -360,13 +436,46 @@ class Vendors(TestCase):
         port = await self.listen()
         pool, origin = self.pool(), f"http://127.0.0.1:{port}"
         await self.ask(pool, origin)
-        self.vendor.connections[0].transport.socket.shutdown(socket.SHUT_WR)
+        # The vendor has closed, and reads no more; its end is on the way.
+        transport = self.vendor.connections[0].transport
+        transport.pauseProducing()
+        transport.socket.shutdown(socket.SHUT_WR)
         listener = Listener()
-        with mock.patch("abg.wire.vendor.quiet", lambda _: True):
+        with mock.patch("abg.wire.vendor.look", unsuspecting):
             pool.request(origin, b"POST", b"/v1/x", [], b"{}", listener)
         while not listener.told:
             await deferLater(reactor, 0.01)
         self.assertEqual(listener.told[-1], "end")
+        self.assertEqual(len(self.vendor.requests), 2)
+
+    async def test_one_system_call_finds_a_connection_at_rest(self) -> None:
+        if sys.platform != "linux":
+            return
+        port = await self.listen()
+        pool, origin = self.pool(), f"http://127.0.0.1:{port}"
+        self.vendor.asked = lambda connection: connection.transport.write(OK)
+        with mock.patch("abg.wire.tcpstate._quiet", lambda _: self.fail("looked twice")):
+            for _ in range(3):
+                await self.ask(pool, origin)
+        self.assertEqual(len(self.vendor.connections), 1)
+        # Something that nobody has read yet, or a kernel that does not count: a second look.
+        raw = self.vendor.connections[0].transport.socket
+        below = next(iter(pool.connections))._tcp
+        assert below is not None
+        self.assertTrue(tcpstate.look(below, None)[0])
+        read = len(OK) * 3
+        self.assertEqual(tcpstate.look(below, read), tcpstate.look(below, 0))
+        raw.send(b"x")
+        self.assertFalse(tcpstate.look(below, read)[0])
+
+    async def test_a_kernel_that_does_not_count_proves_nothing(self) -> None:
+        port = await self.listen()
+        pool, origin = self.pool(), f"http://127.0.0.1:{port}"
+        await self.ask(pool, origin)
+        self.vendor.asked = lambda connection: connection.transport.loseConnection()
+        with mock.patch("abg.wire.tcpstate._tcp_info", lambda _: (1, 0, 0)):
+            listener = await self.ask(pool, origin)
+        self.assertEqual(listener.failed, "cut")
         self.assertEqual(len(self.vendor.requests), 2)
 
     async def test_a_paid_call_that_was_received_does_not(self) -> None:
@@ -472,7 +581,7 @@ class Vendors(TestCase):
         await self.ask(pool, origin)
         raw = self.vendor.connections[0].transport.socket
         raw.send(b"HTTP/1.1 408 Too Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        with mock.patch("abg.wire.vendor.quiet", lambda _: True):
+        with mock.patch("abg.wire.vendor.look", unsuspecting):
             listener = await self.ask(pool, origin)
         self.assertEqual(listener.body, b"hello")
         self.assertEqual(len(self.vendor.connections), 2)
@@ -499,7 +608,7 @@ class Vendors(TestCase):
         tls = self.vendor.connections[0].transport
         tls.getHandle().shutdown()
         tls.transport.socket.send(tls.getHandle().bio_read(1000))
-        with mock.patch("abg.wire.vendor.quiet", lambda _: True):
+        with mock.patch("abg.wire.vendor.look", unsuspecting):
             listener = await self.ask(pool, origin)
         self.assertEqual(listener.body, b"hello")
         self.assertEqual(len(self.vendor.connections), 2)

@@ -1,4 +1,4 @@
-"""The way out to a client: written to the socket at once when nothing is queued before it.
+"""The ways out, to a client or a vendor: to the socket at once when nothing is queued before.
 
 Twisted queues every write for the next turn of its loop and pays two ``epoll_ctl`` for it; at one
 write for each streamed token that is a fifth of a token's cost, and a turn of delay.
@@ -7,6 +7,7 @@ write for each streamed token that is a fifth of a token's cost, and a turn of d
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet import tcp
@@ -15,7 +16,7 @@ from zope.interface import implementer
 
 from abg.wire.valve import Valve
 
-__all__ = ["Outlet", "plain_tcp"]
+__all__ = ["Outlet", "plain_tcp", "sender"]
 
 
 def plain_tcp(transport: Any) -> tcp.Connection | None:
@@ -29,6 +30,35 @@ def plain_tcp(transport: Any) -> tcp.Connection | None:
     return None
 
 
+def sender(transport: Any) -> Callable[[bytes | memoryview], None]:
+    """A function that writes to ``transport``: at once where it can, else behind what is queued."""
+    direct = plain_tcp(transport)
+    return partial(_queue, transport) if direct is None else partial(_send, direct)
+
+
+def _send(direct: Any, data: bytes | memoryview) -> None:
+    if (
+        direct.connected
+        and not direct.disconnecting
+        and not direct.TLS
+        and not direct._tempDataLen
+        and not direct.dataBuffer
+        and not direct._writeDisconnected
+        and not direct._writeDisconnecting
+    ):
+        sent = direct.writeSomeData(data)
+        if sent.__class__ is int and sent > 0:
+            if sent == len(data):
+                return
+            data = data[sent:]
+    # Also after an error: the reactor finds it again, and loses the connection as always.
+    direct.write(bytes(data))
+
+
+def _queue(transport: Any, data: bytes | memoryview) -> None:
+    transport.write(bytes(data))
+
+
 @implementer(IPushProducer)
 class Outlet:
     """Writes to ``transport`` and is its producer.
@@ -38,11 +68,12 @@ class Outlet:
         emptied: called at once when the socket takes more, from within the transport.
 
     Attributes:
-        direct: the transport itself, where it may be written around its queue.
+        send: writes to the transport, see ``sender``.
+        direct: the transport itself, where it is plain TCP.
         full_since: reading of ``clock`` at which the socket became full.
     """
 
-    __slots__ = ("_emptied", "_transport", "clock", "direct", "full_since", "valve")
+    __slots__ = ("_emptied", "_transport", "clock", "direct", "full_since", "send", "valve")
 
     def __init__(
         self,
@@ -56,33 +87,13 @@ class Outlet:
         self._emptied = emptied
         self.clock = clock
         self.direct: Any = plain_tcp(transport)
+        self.send = sender(transport)
         self.full_since = 0
         self.valve = Valve(reactor, tell)
 
     @property
     def full(self) -> bool:
         return self.valve.full
-
-    def send(self, data: bytes) -> None:
-        """Write at once if nothing is queued, else behind what is."""
-        direct = self.direct
-        if (
-            direct is not None
-            and direct.connected
-            and not direct.disconnecting
-            and not direct.TLS
-            and not direct._tempDataLen
-            and not direct.dataBuffer
-            and not direct._writeDisconnected
-            and not direct._writeDisconnecting
-        ):
-            sent = direct.writeSomeData(data)
-            if sent.__class__ is int and sent > 0:
-                if sent == len(data):
-                    return
-                data = data[sent:]
-        # Also after an error: the reactor finds it again, and loses the connection as always.
-        self._transport.write(data)
 
     def open(self) -> None:
         """Become the transport's producer."""

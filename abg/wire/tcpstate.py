@@ -22,12 +22,13 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-__all__ = ["acknowledged_bytes", "before_loss", "quiet", "tcp_below"]
+__all__ = ["acknowledged_bytes", "before_loss", "look", "tcp_below"]
 
-# Linux: struct tcp_info; tcpi_state is its first byte, tcpi_bytes_acked a u64 (since 4.1).
-_TCP_INFO_SIZE = 128
-_BYTES_ACKED = 120
-_TCP_CLOSE = 7
+# Linux: struct tcp_info; tcpi_state is its first byte, tcpi_bytes_acked and tcpi_bytes_received
+# (in order, and a FIN counts as one) are u64 since 4.1.
+_TCP_INFO_SIZE = 136
+_ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
+_TCP_ESTABLISHED, _TCP_CLOSE = 1, 7
 
 
 def tcp_below(transport: Any) -> tcp.Connection | None:
@@ -41,8 +42,48 @@ def tcp_below(transport: Any) -> tcp.Connection | None:
     return None
 
 
-def quiet(connection: tcp.Connection) -> bool:
-    """The peer has neither closed nor sent anything that we have not read yet."""
+def look(connection: tcp.Connection, read: int | None) -> tuple[bool, int | None]:
+    """Whether the peer has neither closed nor sent anything that we have not read yet; and its
+    ``acknowledged_bytes``.
+
+    Args:
+        read: how many bytes have been read from the socket so far; None: not known. With it one
+            system call tells both, where the kernel counts.
+    """
+    info = _tcp_info(connection)
+    if info is None:
+        return _quiet(connection), None
+    state, acked, received = info
+    if state == _TCP_ESTABLISHED and received == read:
+        return True, acked
+    return _quiet(connection), acked if state != _TCP_CLOSE else None
+
+
+def acknowledged_bytes(connection: tcp.Connection) -> int | None:
+    """How many bytes the peer's kernel has acknowledged; None where that cannot be told, or
+    proves nothing since the connection was reset."""
+    info = _tcp_info(connection)
+    if info is None or info[0] == _TCP_CLOSE:
+        return None
+    return info[1]
+
+
+def _tcp_info(connection: tcp.Connection) -> tuple[int, int, int] | None:
+    """State, bytes acknowledged, bytes received; None where the kernel does not tell."""
+    if sys.platform != "linux":
+        return None
+    try:
+        info = connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+    except (OSError, AttributeError):
+        return None
+    if len(info) < _TCP_INFO_SIZE:
+        return None
+    acked, received = _ACKED_AND_RECEIVED.unpack(info)
+    return info[0], acked, received
+
+
+def _quiet(connection: tcp.Connection) -> bool:
+    """The same where the kernel does not count: a look at the socket itself."""
     try:
         connection.socket.recv(1, socket.MSG_PEEK)
     except BlockingIOError:
@@ -50,21 +91,6 @@ def quiet(connection: tcp.Connection) -> bool:
     except (OSError, AttributeError):
         return False
     return False
-
-
-def acknowledged_bytes(connection: tcp.Connection) -> int | None:
-    """How many bytes the peer's kernel has acknowledged; None where that cannot be told, or
-    proves nothing since the connection was reset."""
-    if sys.platform != "linux":
-        return None
-    try:
-        info = connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-    except (OSError, AttributeError):
-        return None
-    if len(info) < _TCP_INFO_SIZE or info[0] == _TCP_CLOSE:
-        return None
-    acked: int = struct.unpack_from("=Q", info, _BYTES_ACKED)[0]
-    return acked
 
 
 def before_loss(connection: tcp.Connection, look: Callable[[], None]) -> None:

@@ -20,7 +20,8 @@ from zope.interface import implementer
 
 from abg.wire.chunked import ChunkedBody, MalformedBody
 from abg.wire.head import AnswerHead, BadAnswer, head_end, read_answer
-from abg.wire.tcpstate import acknowledged_bytes, before_loss, quiet, tcp_below
+from abg.wire.outlet import sender
+from abg.wire.tcpstate import acknowledged_bytes, before_loss, look, tcp_below
 
 if TYPE_CHECKING:
     from twisted.internet import tcp
@@ -61,11 +62,14 @@ class VendorConnection(Protocol):
         self._chunks: ChunkedBody | None = None
         self._keep = False
         # The request's way out.
-        self._body = b""
+        self._send: Any = None
+        self._body: bytes | memoryview = b""
         self._offset = 0
         self._full = False
         self._uploading = False
-        # Whether the request was received at all, as far as the kernel knows.
+        # Whether the request was received at all, as far as the kernel knows: bytes read from its
+        # socket, and those that the vendor had acknowledged when the call began.
+        self._read = 0
         self._reused = False
         self._heard = False
         self._acked: int | None = None
@@ -75,6 +79,7 @@ class VendorConnection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
+        self._send = sender(transport)
         self._tcp = tcp_below(transport)
         if self._tcp is not None:
             self._tcp.setTcpNoDelay(True)
@@ -108,6 +113,7 @@ class VendorConnection(Protocol):
     def dataReceived(self, data: bytes) -> None:
         call = self.call
         self.since = self.pool.now
+        self._read += len(data)
         if call is None:
             # Nobody asked. Whatever it is, it must not become the next call's answer.
             self.drop()
@@ -192,14 +198,19 @@ class VendorConnection(Protocol):
     # The request
 
     def usable(self) -> bool:
-        """Idle, open, and nothing has come that has not been read."""
+        """Idle, open, and nothing has come that has not been read; asked before each reuse."""
         if self._phase != IDLE or self.closing:
             return False
-        return self._tcp is None or quiet(self._tcp)
+        if self._tcp is None:
+            return True
+        # Under TLS what is read from the socket is not what comes here.
+        quiet, acked = look(self._tcp, self._read if self._tcp is self.transport else None)
+        # It has acknowledged a request before: a kernel that says nought does not count.
+        self._acked = acked or None
+        return quiet
 
     def begin(self, call: RunningCall, head: bytes, body: bytes | None, reused: bool) -> None:
         """Send a request; ``body`` None: it follows by ``write`` and ``end``."""
-        transport: Any = self.transport
         self.call = call
         self.since = self.pool.now
         self._phase = ANSWER_HEAD
@@ -208,24 +219,28 @@ class VendorConnection(Protocol):
         self._heard = False
         self._reused = reused
         self._untouched = False
-        self._acked = acknowledged_bytes(self._tcp) if reused and self._tcp is not None else None
+        if not reused:
+            self._acked = None
         if body is not None and len(body) < _SLICE // 2:
-            transport.write(head + body if body else head)
+            self._send(head + body if body else head)
             return
+        transport: Any = self.transport
         self._uploading = True
         self._full = False
-        self._body = body or b""
-        self._offset = 0
         transport.registerProducer(self, True)
-        transport.write(head)
-        if body is not None:
-            self._push()
+        if body is None:
+            self._send(head)
+            return
+        # A view, so that only what the socket does not take is copied.
+        self._body = memoryview(body)
+        self._offset = max(0, _SLICE - len(head))
+        self._send(head + body[: self._offset])
+        self._push()
 
     def write(self, data: bytes) -> None:
         """A piece of a streamed body, framed."""
-        transport: Any = self.transport
         if self._uploading:
-            transport.write(data)
+            self._send(data)
 
     def end(self) -> None:
         """The streamed body is complete."""
@@ -233,7 +248,6 @@ class VendorConnection(Protocol):
 
     def _push(self) -> None:
         """Hand the body on for as long as the transport takes it."""
-        transport: Any = self.transport
         body, size = self._body, len(self._body)
         while self._uploading and not self._full:
             offset = self._offset
@@ -241,7 +255,7 @@ class VendorConnection(Protocol):
                 self._uploaded()
                 return
             self._offset = offset + _SLICE
-            transport.write(body[offset : offset + _SLICE])
+            self._send(body[offset : offset + _SLICE])
 
     def _uploaded(self) -> None:
         if self._uploading:
