@@ -157,52 +157,56 @@ def so_far(
 def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
     """The ledger's line for a call that ended at ``now`` (seconds, monotonic)."""
     session, call, reading = flight.session, flight.call, outcome.reading
-    counts, answered = _counts(reading.usage), flight.answered_at
+    samplings, answered = reading.samplings, flight.answered_at
+    usage = samplings[0].usage if len(samplings) == 1 else reading.usage
     model = safe_model(reading.model) if reading.model else call.model
     shadow = would_block(flight)
     assert flight.admitted_at is not None
+    # By place, as the class has its fields: 1.0 µs, and 2.7 by their names.
     return Entry(
-        ts=flight.admitted_at,
-        session_id=session.id,
-        model=model,
-        input_tokens=counts["input_tokens"],
-        output_tokens=counts["output_tokens"],
-        cost_usd=outcome.cost_usd,
-        session_total_usd=outcome.session_total_usd,
-        action=outcome.action,
-        request_id=flight.id,
-        agent=session.agent,
-        cache_read_tokens=counts["cache_read_tokens"],
-        cache_write_tokens=counts["cache_write_tokens"],
-        reasoning_tokens=reading.reasoning_tokens,
-        status=flight.status,
-        duration_ms=round((now - flight.asked_at) * 1000),
-        ttft_ms=None if answered is None else round((answered - flight.sent_at) * 1000),
-        end=outcome.end,
-        cost_source=outcome.cost_source,
-        price=outcome.price,
-        hold_usd=flight.hold or None,
-        bound_usd=flight.bound,
-        model_requested=call.model if call.model != model else None,
-        model_scope=flight.scope.model if flight.scope.model != call.model else None,
-        reason=outcome.reason or None,
-        would_block=tuple(f.budget for f in shadow) or None,
-        subagent=session.subagent,
-        thread=session.thread,
-        parent=session.parent,
-        project=session.project,
-        auth=session.auth if session.auth != "none" else None,
-        session_source=session.source,
-        request_class=session.request_class,
-        endpoint=call.endpoint,
-        tier=reading.tier,
-        speed=reading.speed,
-        geo=reading.geo,
-        web_searches=reading.web_searches or None,
-        marks=outcome.marks or None,
-        response_id=reading.response_id,
-        open=outcome.open,
-        models=_by_model(reading, model),
+        flight.admitted_at,
+        session.id,
+        model,
+        usage.input_tokens + usage.audio_input_tokens,
+        usage.output_tokens + usage.audio_output_tokens + usage.image_output_tokens,
+        outcome.cost_usd,
+        outcome.session_total_usd,
+        outcome.action,
+        flight.id,  # request_id
+        session.agent,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        reading.reasoning_tokens,
+        flight.status,
+        round((now - flight.asked_at) * 1000),  # duration_ms
+        None if answered is None else round((answered - flight.sent_at) * 1000),  # ttft_ms
+        outcome.end,
+        outcome.cost_source,
+        outcome.price,
+        flight.hold or None,
+        flight.bound,
+        call.model if call.model != model else None,  # model_requested
+        flight.scope.model if flight.scope.model != call.model else None,  # model_scope
+        outcome.reason or None,
+        tuple(finding.budget for finding in shadow) if shadow else None,
+        None,  # budgets
+        session.subagent,
+        session.thread,
+        session.parent,
+        session.project,
+        session.auth if session.auth != "none" else None,
+        session.source,
+        session.request_class,
+        call.endpoint,
+        None,  # dialect
+        reading.tier,
+        reading.speed,
+        reading.geo,
+        reading.web_searches or None,
+        outcome.marks or None,
+        reading.response_id,
+        outcome.open,
+        _by_model(reading, model) if len(samplings) > 1 else None,
     )
 
 
@@ -219,10 +223,12 @@ def facts_of(flight: Flight) -> dict[str, Any]:
     }
     if scope.model != flight.call.model:
         facts["model_scope"] = scope.model
-    for name in ("subagent", "project", "thread"):
-        value = getattr(session, name)
-        if value:
-            facts[name] = value
+    if session.subagent:
+        facts["subagent"] = session.subagent
+    if session.project:
+        facts["project"] = session.project
+    if session.thread:
+        facts["thread"] = session.thread
     return facts
 
 
