@@ -3,6 +3,7 @@
     python benchmarks/bench.py            the long form: three rounds, about ten minutes
     python benchmarks/bench.py --quick    one short round, about a minute
     python benchmarks/bench.py --peers    mitmproxy, LiteLLM and Portkey too, installed for it
+    python benchmarks/bench.py --of a.json b.json    the figures of earlier runs, taken together
 
 In each round all subjects are started anew and every scenario visits them one after another, so
 that what the machine does meanwhile hits all of them. Exit code 1 if a target is missed.
@@ -21,7 +22,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
@@ -37,16 +37,20 @@ from scenarios import (  # noqa: E402
     write_bodies,
 )
 from subjects import HERE, LOAD_CORE, OURS, Started, Subject, start  # noqa: E402
-from targets import judge, spread, table  # noqa: E402
+from targets import judge, medians_of, table  # noqa: E402
 
 __all__ = ["main"]
 
 WITHOUT_STREAMS = ("json",)
+BEGINS, ENDS = "<!-- bench.py begins -->", "<!-- bench.py ends -->"
+"""Between them stand the tables, in a page that people write around them."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """The command."""
     arguments = _arguments(argv)
+    if arguments.of:
+        return _tell(*_together(arguments.of), arguments)
     if not sys.platform.startswith("linux"):
         print("the benchmarks read /proc and use epoll: they need Linux", file=sys.stderr)
         return 2
@@ -69,7 +73,8 @@ def main(argv: list[str] | None = None) -> int:
             measured = _measure(bench, subjects, arguments.scenarios, rounds, port)
         finally:
             vendor.stop()
-    return _tell(measured, arguments)
+    machine = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}, {_machine()}"
+    return _tell(machine, measured, arguments)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -86,8 +91,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         default=[*SCENARIOS, "commands"],
         help=f"only these of {', '.join([*SCENARIOS, 'commands'])}",
     )
+    parser.add_argument("--of", type=Path, nargs="+", help="measure nothing: show these runs")
     parser.add_argument("--json", type=Path, help="write all figures of all rounds")
-    parser.add_argument("--markdown", type=Path, help="write the table")
+    parser.add_argument(
+        "--markdown", type=Path, help="write the tables, into their place in a page that has one"
+    )
     parser.add_argument("--environments", type=Path, default=HERE / ".venvs", help="for the peers")
     return parser.parse_args(argv)
 
@@ -109,6 +117,7 @@ def _subjects(arguments: argparse.Namespace) -> list[Subject]:
 
 
 Measured = dict[str, dict[str, list[float]]]
+"""As ``targets.Rounds``."""
 
 
 def _measure(
@@ -168,27 +177,32 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _tell(measured: Measured, arguments: argparse.Namespace) -> int:
-    medians = {
-        name: {figure: median(values) for figure, values in figures.items()}
-        for name, figures in measured.items()
-    }
-    shown = table(medians, [name for name in measured if name != "commands"])
-    wide = [
-        f"{name}: {figure} {spread(values):.0%}"
-        for name, figures in measured.items()
-        for figure, values in figures.items()
-        if len(values) > 1 and spread(values) > 0.15
-    ]
-    machine = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}, {_machine()}"
-    told = f"{machine}\n\n{shown}\n"
-    if wide:
-        told += "\nSpread over 15 % between rounds: " + "; ".join(wide) + ".\n"
+def _together(runs: list[Path]) -> tuple[str, Measured]:
+    """The machine and all rounds of some runs, as ``--json`` has written them."""
+    machines: dict[str, None] = {}
+    measured: Measured = {}
+    for run in runs:
+        told = json.loads(run.read_text("utf-8"))
+        machines[told["machine"]] = None
+        for name, figures in told["rounds"].items():
+            for figure, values in figures.items():
+                measured.setdefault(name, {}).setdefault(figure, []).extend(values)
+    return " and ".join(machines), measured
+
+
+def _tell(machine: str, measured: Measured, arguments: argparse.Namespace) -> int:
+    shown = table(measured, [name for name in measured if name != "commands"])
+    rounds = max((len(values) for f in measured.values() for values in f.values()), default=0)
+    told = f"{machine}. Medians of {rounds} rounds; ± is half the spread.\n\n{shown}\n"
     print(told)
     if arguments.markdown:
-        arguments.markdown.write_text(told, "utf-8")
+        _publish(told, arguments.markdown)
     if arguments.json:
-        whole: dict[str, Any] = {"machine": machine, "rounds": measured, "medians": medians}
+        whole: dict[str, Any] = {
+            "machine": machine,
+            "rounds": measured,
+            "medians": medians_of(measured),
+        }
         arguments.json.write_text(json.dumps(whole, indent=1), "utf-8")
     broken = [
         f"{name}: {figure}"
@@ -201,7 +215,17 @@ def _tell(measured: Measured, arguments: argparse.Namespace) -> int:
         return 1
     if arguments.smoke:
         return 0
-    return 1 if any(value > target.most for target, value in judge(medians)) else 0
+    return 1 if any(value > target.most for target, value in judge(medians_of(measured))) else 0
+
+
+def _publish(told: str, page: Path) -> None:
+    """Write the tables: between the two marks of a page that has them, else as the whole of it."""
+    text = page.read_text("utf-8") if page.exists() else BEGINS + ENDS
+    before, begins, rest = text.partition(BEGINS)
+    _, ends, after = rest.partition(ENDS)
+    if not (begins and ends):
+        before, after = "", ""
+    page.write_text(f"{before}{BEGINS}\n{told}{ENDS}{after}", "utf-8")
 
 
 def _machine() -> str:

@@ -7,10 +7,16 @@ from statistics import median
 
 from attrs import frozen
 
-__all__ = ["ROWS", "TARGETS", "Medians", "Row", "Target", "judge", "spread", "table"]
+__all__ = ["ROWS", "TARGETS", "Medians", "Rounds", "Row", "Target", "judge", "medians_of", "table"]
 
 Medians = Mapping[str, Mapping[str, float]]
 """By subject, then by figure."""
+
+Rounds = Mapping[str, Mapping[str, list[float]]]
+"""The same, of each round."""
+
+STEADY = 0.05
+"""A spread up to this is not shown."""
 
 
 @frozen
@@ -109,17 +115,26 @@ def judge(medians: Medians) -> list[tuple[Target, float]]:
     return found
 
 
+def medians_of(rounds: Rounds) -> Medians:
+    """The median of each figure over its rounds."""
+    return {
+        name: {figure: median(values) for figure, values in figures.items()}
+        for name, figures in rounds.items()
+    }
+
+
 def spread(values: list[float]) -> float:
-    """The widest distance between two rounds, as a share of the median."""
+    """How far rounds lie from the middle of all, at most: as a share of the median."""
     middle = median(values)
-    return (max(values) - min(values)) / middle if middle else 0.0
+    return (max(values) - min(values)) / 2 / middle if middle else 0.0
 
 
-def table(medians: Medians, subjects: list[str]) -> str:
+def table(rounds: Rounds, subjects: list[str]) -> str:
     """All figures by subject, and then the targets, as Markdown."""
+    medians = medians_of(rounds)
     lines = ["| figure | " + " | ".join(subjects) + " |", "| --- |" + " ---: |" * len(subjects)]
     for row in ROWS:
-        cells = [_cell(row, medians, name) for name in subjects]
+        cells = [_cell(row, medians, rounds, name) for name in subjects]
         if any(cells):
             unit = f" ({row.unit})" if row.unit else ""
             lines.append(f"| {row.label}{unit} | " + " | ".join(c or "–" for c in cells) + " |")
@@ -131,7 +146,7 @@ def table(medians: Medians, subjects: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _cell(row: Row, medians: Medians, name: str) -> str:
+def _cell(row: Row, medians: Medians, rounds: Rounds, name: str) -> str:
     value = medians.get(name, {}).get(row.figure)
     if value is None or (name == "direct" and row.figure.endswith("_cpu")):
         return ""
@@ -141,4 +156,6 @@ def _cell(row: Row, medians: Medians, name: str) -> str:
             return ""
         value -= base
     value *= row.scale
-    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+    shown = f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+    wide = spread(rounds[name][row.figure])
+    return f"{shown} ±{wide:.0%}" if wide > STEADY else shown
