@@ -20,6 +20,9 @@ __all__ = ["LINE_TOO_LONG", "AnswerMeter"]
 
 LINE_TOO_LONG = "line_too_long"
 _BOM = b"\xef\xbb\xbf"
+_JSON = (b"{", b"[")
+_NO_EVENTS = EventReader()
+"""Of an answer that is no stream, as most are: nothing is ever fed to it."""
 
 
 class AnswerMeter(ABC):
@@ -37,7 +40,7 @@ class AnswerMeter(ABC):
         self.last = b""
         """The piece of a stream that was fed last."""
         self._strainer = strainer
-        self._events = EventReader()
+        self._events = _NO_EVENTS
         self._body = bytearray()
         self._too_large = False
         self._ended = False
@@ -55,7 +58,7 @@ class AnswerMeter(ABC):
 
     @abstractmethod
     def read(self) -> Reading:
-        """The reading, ``output_bytes`` and the marks of this class left out."""
+        """The reading, the marks of this class left out; ``output_bytes`` may be, too."""
 
     def finish(self, complete: bool) -> None:
         """The stream is over; the last reading is made from all that was seen."""
@@ -65,23 +68,22 @@ class AnswerMeter(ABC):
 
     def feed(self, data: bytes) -> bytes:
         """See ``Meter.feed``."""
-        # The common case, written out: whole events after whole events. (``find`` is twice as fast
-        # as ``in``, which first asks whether the needle is a number.)
-        if (
-            self._events.between
-            and not self.final
-            and data.endswith(b"\n\n")
-            and data.find(b"\r") < 0
-            and len(data) < LONGEST
-        ):
-            if data.find(b"\n\n") == len(data) - 2:
-                self.look(data)
-            else:
-                self._look_at(data.split(b"\n\n"))
-            self.last = data
-            return data if self._strainer is None else self._strainer.feed(data)
         if self.streaming:
-            self._look_at(self._events.feed(data))
+            # The common case, written out: whole events after whole events. (``find`` is twice as
+            # fast as ``in``, which first asks whether the needle is a number.)
+            if (
+                self._events.between
+                and not self.final
+                and data.endswith(b"\n\n")
+                and data.find(b"\r") < 0
+                and len(data) < LONGEST
+            ):
+                if data.find(b"\n\n") == len(data) - 2:
+                    self.look(data)
+                else:
+                    self._look_at(data.split(b"\n\n"))
+            else:
+                self._look_at(self._events.feed(data))
             self.last = data
             return data if self._strainer is None else self._strainer.feed(data)
         if self.streaming is None:
@@ -116,9 +118,9 @@ class AnswerMeter(ABC):
             found = self.read()
             if self._too_large or self._events.too_long:
                 found = evolve(found, marks=(*found.marks, LINE_TOO_LONG))
+            self._cached = found
         if found.output_bytes != self.output_bytes:
-            found = evolve(found, output_bytes=self.output_bytes)
-        self._cached = found
+            found = self._cached = evolve(found, output_bytes=self.output_bytes)
         return found
 
     @property
@@ -135,6 +137,11 @@ class AnswerMeter(ABC):
     # -- inside ----------------------------------------------------------------------------------
 
     def _begin(self, data: bytes) -> bytes:
+        if not self._body and data.startswith(_JSON):
+            # As every JSON answer begins.
+            self.streaming = False
+            self._collect(data)
+            return data
         self._body += data
         head = bytes(self._body)
         significant = head[len(_BOM) :] if head.startswith(_BOM) else head
@@ -143,10 +150,11 @@ class AnswerMeter(ABC):
         if undecided and len(head) <= _END:
             return b"" if self._strainer is not None else data
         self._body.clear()
-        self.streaming = first not in (b"{", b"[")
+        self.streaming = first not in _JSON
         if not self.streaming:
             self._collect(significant)
             return data if self._strainer is None else head
+        self._events = EventReader()
         self._look_at(self._events.feed(head))
         self.last = data
         return data if self._strainer is None else self._strainer.feed(head)

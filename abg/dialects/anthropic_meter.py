@@ -93,22 +93,24 @@ class AnthropicMeter(AnswerMeter):
         marks: list[str] = []
         samplings: tuple[Sampling, ...] = ()
         billed, searches = True, 0
-        if self.usage:
+        usage = self.usage
+        if usage:
             refused = self.stop_reason == "refusal" and not self._content
-            samplings, billed, searches = self.usage.samplings(refused=refused, marks=marks)
+            samplings, billed, searches = usage.samplings(refused=refused, marks=marks)
         return Reading(
-            samplings=samplings,
-            model=self.model,
-            final=self.final,
-            tier=self.usage.word("service_tier"),
-            speed=self.usage.word("speed"),
-            geo=self.usage.word("inference_geo"),
-            web_searches=searches,
-            reasoning_tokens=self.usage.thinking_tokens,
-            billed=billed or not self.final,
-            response_id=self.id,
-            failed=self.failed,
-            marks=tuple(marks),
+            samplings,
+            self.model,
+            self.final,
+            usage.word("service_tier"),
+            usage.word("speed"),
+            usage.word("inference_geo"),
+            searches,
+            usage.thinking_tokens,
+            billed or not self.final,
+            self.id,
+            self.failed,
+            self.output_bytes,
+            tuple(marks),
         )
 
     def _read_event(self, event: bytes) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from abg.dialects.counts import CLAMPED, Counts, mapping, text
+from abg.dialects.counts import CLAMPED, MOST, Counts, mapping, text
 from abg.usage import Sampling, Usage
 
 __all__ = ["UNKNOWN_ITERATION", "AnthropicUsage", "tokens_of"]
@@ -91,11 +91,13 @@ class AnthropicUsage:
 
     @property
     def thinking_tokens(self) -> int:
-        return Counts().whole(mapping(self._told.get("output_tokens_details")), "thinking_tokens")
+        details = self._told.get("output_tokens_details")
+        return Counts().whole(details, "thinking_tokens") if isinstance(details, dict) else 0
 
     def word(self, name: str) -> str | None:
         """``service_tier``, ``speed`` or ``inference_geo``, as told."""
-        return text(self._told.get(name))
+        told = self._told.get(name)
+        return None if told is None else text(told)
 
     def samplings(
         self, *, refused: bool, marks: list[str]
@@ -109,7 +111,8 @@ class AnthropicUsage:
         counts = Counts()
         counts.odd = self._odd
         told = self._told
-        searches = counts.whole(mapping(told.get("server_tool_use")), "web_search_requests")
+        tools = told.get("server_tool_use")
+        searches = counts.whole(mapping(tools), "web_search_requests") if tools else 0
         if not refused and told.get("iterations") is None:
             # As nearly all answers are: one pass, and nothing to leave out.
             alone = Sampling(tokens_of(told, counts, self._body_bytes))
@@ -165,6 +168,36 @@ def tokens_of(told: Mapping[str, Any], counts: Counts, body_bytes: int) -> Usage
     Args:
         body_bytes: stands in for an input count that is missing or none.
     """
+    return usual_tokens_of(told) or unusual_tokens_of(told, counts, body_bytes)
+
+
+def usual_tokens_of(told: Mapping[str, Any]) -> Usage | None:
+    """What nearly every answer tells, whole counts that add up, at a third of the cost.
+
+    None for anything else; where it is something it is what ``unusual_tokens_of`` says.
+    """
+    get = told.get
+    fresh, out = get("input_tokens"), get("output_tokens")
+    read, written = get("cache_read_input_tokens"), get("cache_creation_input_tokens")
+    if not (type(fresh) is type(out) is type(read) is type(written) is int):
+        return None
+    long: Any = 0
+    lifetimes = get("cache_creation")
+    if lifetimes is not None:
+        if type(lifetimes) is not dict:
+            return None
+        short = lifetimes.get("ephemeral_5m_input_tokens")
+        long = lifetimes.get("ephemeral_1h_input_tokens")
+        if not (type(short) is type(long) is int) or short < 0 or short + long > written:
+            return None
+    # An or is at least as large as each of its parts, and negative if one of them is.
+    if not 0 <= fresh | out | read | written | long <= MOST:
+        return None
+    return Usage(fresh, read, written - long, long, 0, 0, out)
+
+
+def unusual_tokens_of(told: Mapping[str, Any], counts: Counts, body_bytes: int) -> Usage:
+    """``tokens_of`` for whatever may be told, and however."""
     fresh = counts.get(told, "input_tokens")
     read = counts.whole(told, "cache_read_input_tokens")
     written = counts.whole(told, "cache_creation_input_tokens")

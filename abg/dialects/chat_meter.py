@@ -107,6 +107,7 @@ class ChatMeter(AnswerMeter):
             reasoning_tokens=0 if used is None else used.reasoning_tokens,
             response_id=self.id,
             failed=self.failed,
+            output_bytes=self.output_bytes,
             marks=(*marks, SEARCH_ASSUMED) if searched else marks,
         )
 

@@ -58,17 +58,9 @@ def tokens_of(
         # More inside than there is: the larger one counts.
         counts.odd = True
         text_out = max(text_out, 0, reasoning - spoken)
-    usage = _disjoint(whole, inside, counts)
+    fresh, cached, short, long, heard = _disjoint(whole, inside, counts)
     return OpenAIUsage(
-        Usage(
-            input_tokens=usage.input_tokens,
-            cache_read_tokens=usage.cache_read_tokens,
-            cache_write_30m_tokens=usage.cache_write_30m_tokens,
-            cache_write_12h_tokens=usage.cache_write_12h_tokens,
-            audio_input_tokens=usage.audio_input_tokens,
-            output_tokens=text_out,
-            audio_output_tokens=spoken,
-        ),
+        Usage(fresh, cached, 0, 0, short, long, text_out, heard, spoken),
         reasoning,
         out is not None or not with_output,
     )
@@ -94,8 +86,14 @@ def _either(told: Mapping[str, Any], counts: Counts, name: str, older: str) -> i
     return found if found is not None else counts.get(told, older)
 
 
-def _disjoint(whole: int, inside: Mapping[str, Any], counts: Counts) -> Usage:
-    """The input, taken apart; what cannot be inside it is read dear."""
+def _disjoint(
+    whole: int, inside: Mapping[str, Any], counts: Counts
+) -> tuple[int, int, int, int, int]:
+    """The input, taken apart; what cannot be inside it is read dear.
+
+    Returns:
+        Fresh, read from a cache, written for 30 minutes, written for twelve hours, heard.
+    """
     cached = counts.whole(inside, "cached_tokens")
     heard = counts.whole(inside, "audio_tokens")
     written = counts.whole(inside, "cache_write_tokens")
@@ -120,10 +118,4 @@ def _disjoint(whole: int, inside: Mapping[str, Any], counts: Counts) -> Usage:
             cached = 0
         else:
             cached = rest
-    return Usage(
-        input_tokens=rest - cached,
-        cache_read_tokens=cached,
-        cache_write_30m_tokens=short,
-        cache_write_12h_tokens=long,
-        audio_input_tokens=heard,
-    )
+    return rest - cached, cached, short, long, heard

@@ -121,6 +121,7 @@ class ResponsesMeter(AnswerMeter):
             reasoning_tokens=0 if self._used is None else self._used.reasoning_tokens,
             response_id=self.id,
             failed=self.failed,
+            output_bytes=self.output_bytes,
             marks=marks,
         )
 

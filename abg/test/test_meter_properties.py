@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abg.dialects import DIALECTS
-from abg.dialects.counts import MOST
+from abg.dialects.anthropic_usage import unusual_tokens_of, usual_tokens_of
+from abg.dialects.counts import MOST, Counts
 from abg.test.wire import (
     chat_events,
     claude_events,
@@ -176,6 +177,11 @@ def test_any_bytes_pass_and_nothing_raises(
     DIALECTS[name].cut(meter, "no")
 
 
+NUMBER = COUNT | st.sampled_from([-1, 0, MOST, MOST + 1, 2**30, 2**64, True, 1.0, "5", None])
+LIFETIMES = st.fixed_dictionaries(
+    {}, optional={f"ephemeral_{age}_input_tokens": NUMBER for age in ("5m", "1h")}
+)
+
 # -- usages that may come --------------------------------------------------------------------------
 
 ANYTHING = st.recursive(
@@ -260,3 +266,32 @@ def test_disjoint_counts_never_come_to_less_than_the_vendor_told(usage: dict[str
     if not reading.marks:
         assert counts.total_input_tokens == usage["input_tokens"]
         assert counts.output_tokens + counts.audio_output_tokens == usage["output_tokens"]
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "input_tokens": NUMBER,
+            "output_tokens": NUMBER,
+            "cache_read_input_tokens": NUMBER,
+            "cache_creation_input_tokens": NUMBER,
+            "cache_creation": LIFETIMES | st.none() | st.just([]),
+        },
+    )
+)
+def test_the_short_way_to_a_usage_says_what_the_long_one_says(told: dict[str, Any]) -> None:
+    counts = Counts()
+    expected = unusual_tokens_of(told, counts, 900)
+    usual = usual_tokens_of(told)
+    assert usual is None or (usual == expected and not counts.odd)
+
+
+@given(COUNT, COUNT, COUNT, COUNT, COUNT)
+def test_the_short_way_is_taken(fresh: int, out: int, read: int, short: int, long: int) -> None:
+    told: dict[str, Any] = {"input_tokens": fresh, "output_tokens": out}
+    told |= {"cache_read_input_tokens": read, "cache_creation_input_tokens": short + long}
+    lifetimes = {"ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long}
+    one = usual_tokens_of({**told, "cache_creation": lifetimes})
+    assert one == Usage(fresh, read, short, long, output_tokens=out)
+    assert usual_tokens_of(told) == Usage(fresh, read, short + long, output_tokens=out)
