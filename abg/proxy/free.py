@@ -31,9 +31,7 @@ class FreeCall(Passage):
                 call = Call(self._dialect.name, found.endpoint, found.model)
                 self._open_id = segment
                 self._open_meter = self._dialect.meter(call)
-
-    def _metered(self) -> bool:
-        return self._open_meter is not None
+                self._metering = True
 
     def _meter(self, data: bytes) -> bytes:
         return data if self._open_meter is None else self._open_meter.feed(data)

@@ -47,6 +47,7 @@ class PaidCall(Passage):
     """A call that costs money: read whole, admitted, forwarded, metered, settled."""
 
     _corridor: PaidHouse
+    _metering = True
 
     def __init__(
         self,
@@ -226,9 +227,6 @@ class PaidCall(Passage):
 
     # -- meter, settle -------------------------------------------------------------------------
 
-    def _metered(self) -> bool:
-        return True
-
     def _meter(self, data: bytes) -> bytes:
         flight = self._flight
         assert flight is not None
@@ -238,9 +236,11 @@ class PaidCall(Passage):
                 return self._feed_last(flight, ending, data)
             ending.last = data
         relayed = flight.feed(data)
-        if self._gate is not None and not flight.ended:
+        if flight.ended:
+            return relayed
+        if self._gate is not None:
             self._hold_back(self._gate, flight)
-        if flight.metered and not flight.ended:
+        if flight.metered:
             # The usage is settled before the client sees it: Codex hangs up right after.
             self._land("complete")
         return relayed
@@ -272,11 +272,11 @@ class PaidCall(Passage):
         flight = self._flight
         if flight is None or flight.meter is None:
             return b""
-        if self._decoder is not None and self._readable:
+        if self._decoder is not None and self._metering:
             try:
                 flight.feed(self._decoder.end())
             except UnreadableBody:
-                self._readable = False
+                self._metering = False
         return flight.finish(complete)
 
     def _land(self, end: str, *, status: int = 0, reason: str = "") -> None:

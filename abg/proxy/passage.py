@@ -42,6 +42,9 @@ class Passage(ABC):
     A passage ends exactly once, by ``_leave``; after that both sides are deaf.
     """
 
+    _metering = False
+    """The answer is read: somebody wants to know what it says, and it can be decompressed."""
+
     def __init__(
         self,
         corridor: House,
@@ -61,7 +64,6 @@ class Passage(ABC):
         self._answered = False
         self._done = False
         self._decoder: Decoder | None = None
-        self._readable = True
 
     @abstractmethod
     def start(self) -> None: ...
@@ -94,14 +96,14 @@ class Passage(ABC):
         if self._done:
             return
         self._answered = True
-        if has_body and self._metered():
+        if has_body and self._metering:
             self._prepare_decoder(headers)
         self._exchange.respond(status, reason, self._client_headers(headers))
 
     def answer_data(self, data: bytes) -> None:
         if self._done:
             return
-        if not self._readable or not self._metered():
+        if not self._metering:
             self._exchange.write(data)
         elif self._decoder is None:
             relayed = self._meter(data)
@@ -111,7 +113,7 @@ class Passage(ABC):
             try:
                 self._meter(self._decoder.feed(data))
             except UnreadableBody:
-                self._readable = False
+                self._metering = False
             self._exchange.write(data)
 
     def answer_flush(self) -> None:
@@ -181,9 +183,6 @@ class Passage(ABC):
     # -- what differs --------------------------------------------------------------------------
 
     @abstractmethod
-    def _metered(self) -> bool: ...
-
-    @abstractmethod
     def _meter(self, data: bytes) -> bytes: ...
 
     @abstractmethod
@@ -201,7 +200,7 @@ class Passage(ABC):
                 try:
                     self._decoder = decoder_for(value)
                 except UnreadableBody:
-                    self._readable = False
+                    self._metering = False
 
     def _send(self, body: bytes | None) -> None:
         route, router, length = self._route, self._corridor.router, self._exchange.content_length
