@@ -77,7 +77,7 @@ class Active:
         """
         line = encode(record, self.tail)
         self.file.append(line)
-        self._wrote(line, record)
+        self._wrote(line, digest(line[:-1]), record)
 
     def write_all(self, records: Sequence[Entry | Event]) -> None:
         """Append several lines in one write: a crash leaves all or none.
@@ -85,18 +85,19 @@ class Active:
         Raises:
             OSError: nothing of them is written.
         """
-        lines, tail = [], self.tail
+        written, tail = [], self.tail
         for record in records:
             line = encode(record, tail)
-            lines.append(line)
             tail = digest(line[:-1])
-        self.file.append(b"".join(lines))
-        for line, record in zip(lines, records, strict=True):
-            self._wrote(line, record)
+            written.append((line, tail, record))
+        self.file.append(b"".join(line for line, _, _ in written))
+        for line, tail, record in written:
+            self._wrote(line, tail, record)
 
-    def _wrote(self, line: bytes, record: Entry | Event) -> None:
-        self.tail = digest(line[:-1])
-        self.identity = self.identity or self.tail
+    def _wrote(self, line: bytes, tail: str, record: Entry | Event) -> None:
+        self.tail = tail
+        if not self.identity:
+            self.identity = tail
         self.lines += 1
         self.unsynced.append(line)
         self._recent.append(line)

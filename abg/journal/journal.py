@@ -314,14 +314,13 @@ class Journal:
 
     def _write(self, record: Entry | Event) -> None:
         self._succession.active.write(record)
-        self._wrote((record,))
-
-    def _wrote(self, records: Sequence[Entry | Event]) -> None:
         self._durability.wrote()
-        for record in records:
-            self._since_checkpoint += 1
-            if isinstance(record, Entry):
-                self._inflight.end(record.request_id)
+        self._count(record)
+
+    def _count(self, record: Entry | Event) -> None:
+        self._since_checkpoint += 1
+        if isinstance(record, Entry):
+            self._inflight.end(record.request_id)
 
     def _enter(self, records: Sequence[Entry | Event]) -> None:
         """Append records of the journal's own; they wait like any other if they must."""
@@ -334,7 +333,9 @@ class Journal:
             self._pending.extend(records)
             self._health.fail("ledger", error)
         else:
-            self._wrote(records)
+            self._durability.wrote()
+            for record in records:
+                self._count(record)
 
     def _look(self) -> None:
         try:

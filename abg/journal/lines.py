@@ -28,6 +28,7 @@ class LineFile:
 
     def __init__(self, files: Files, path: Path) -> None:
         self._files = files
+        self._write = files.write
         self.path = path
         self.fd = files.open_append(path)
         try:
@@ -57,9 +58,9 @@ class LineFile:
             line = b"\n" + line
         done = 0
         try:
-            done = self._files.write(self.fd, line)
+            done = self._write(self.fd, line)
             while done < len(line):
-                taken = self._files.write(self.fd, line[done:])
+                taken = self._write(self.fd, line[done:])
                 if not taken:
                     raise OSError(errno.ENOSPC, "No space left on device", str(self.path))
                 done += taken
