@@ -78,7 +78,10 @@ class AnswerMeter(ABC):
                 and data.find(b"\r") < 0
                 and len(data) < LONGEST
             ):
-                if data.find(b"\n\n") == len(data) - 2:
+                # One event of one line or two? (To find one byte is ten times as fast as two.)
+                end = len(data) - 2
+                at = data.find(b"\n")
+                if at == end or data.find(b"\n", at + 1) == end:
                     self.look(data)
                 else:
                     self._look_at(data.split(b"\n\n"))

@@ -53,7 +53,9 @@ class EventReader:
 
     def feed(self, data: bytes) -> Sequence[bytes]:
         """The events that end in this piece."""
-        if self.between and are_whole(data):
+        first = not (self._begun or self._tail or data.startswith(_BOM))
+        if (self.between or first) and are_whole(data):
+            self._begun = self.between = True
             return data.split(b"\n\n")
         events = self._feed(data)
         self.between = self._begun and not (self._tail or self._skipping or self._after_cr)
@@ -144,6 +146,14 @@ def fields_of(event: bytes) -> tuple[bytes, bytes]:
     >>> fields_of(b": hello\\nevent: a\\ndata: 1\\ndata:2")
     (b'a', b'1\\n2')
     """
+    at = event.find(b"\n")
+    if event.startswith(b"event: ") and event.startswith(b"data: ", at + 1):
+        # As both vendors write them: a line for each, and perhaps the blank one.
+        end = event.find(b"\n", at + 7)
+        if end < 0:
+            return event[7:at], event[at + 7 :]
+        if end == len(event) - 2 and event.endswith(b"\n"):
+            return event[7:at], event[at + 7 : end]
     name = b""
     data: list[bytes] = []
     for line in event.split(b"\n"):

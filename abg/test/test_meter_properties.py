@@ -295,3 +295,4 @@ def test_the_short_way_is_taken(fresh: int, out: int, read: int, short: int, lon
     one = usual_tokens_of({**told, "cache_creation": lifetimes})
     assert one == Usage(fresh, read, short, long, output_tokens=out)
     assert usual_tokens_of(told) == Usage(fresh, read, short + long, output_tokens=out)
+    assert usual_tokens_of({**told, "cache_creation": []}) is None
