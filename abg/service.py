@@ -1,8 +1,5 @@
 """abg on its own port, and ``abg proxy``: from a configuration to a running program."""
 
-# twisted.application has no types of its own.
-# mypy: disallow-untyped-calls=False
-
 from __future__ import annotations
 
 import gc
@@ -10,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet import defer, error
 from twisted.internet.interfaces import IListeningPort
 
@@ -22,17 +18,15 @@ from abg.signals import Signals
 from abg.wire.inbound import FastLaneFactory
 from abg.wire.late_site import LateSite
 
-__all__ = ["GuardService", "raise_open_files", "run_proxy"]
+__all__ = ["Server", "raise_open_files", "run_proxy"]
 
 LAST_BYTES_SECONDS = 2.0
-YOUNG_OBJECTS = 5000
-"""New objects after which the collector looks at them; Python's own 700 are a dozen calls."""
 BACKLOG = 2048
 """Pending connections the kernel keeps: with Twisted's 50, the slowest of 1,000 clients that
 come at once waited 54 s (measured)."""
 
 
-class GuardService(Service):
+class Server:
     """abg on its own port: the fast lane, and behind it a ``Site`` with the same resource."""
 
     def __init__(
@@ -55,7 +49,7 @@ class GuardService(Service):
         self.stop_program: Callable[[], None] = reactor.stop
         self._site: LateSite | None = None
 
-    def startService(self) -> None:
+    def start(self) -> None:
         """Raises:
         ConfigError: a busy port. LedgerLocked, LedgerUnavailable: see ``Engine``.
         """
@@ -80,7 +74,6 @@ class GuardService(Service):
         engine.start()
         if self._ephemeral:
             engine.live_on_leases()
-        super().startService()
         self._say(console.listening(host.host, host.port))
         self._say(console.budgets(config.session_budget_usd, config.daily_budget_usd))
         self._say(f"[abg] config: {self._loaded.path or 'defaults (no file)'}")
@@ -98,9 +91,8 @@ class GuardService(Service):
         if self.engine is not None:
             self.engine.journal.reopen()
 
-    def stopService(self) -> defer.Deferred[None]:
+    def stop(self) -> defer.Deferred[None]:
         """Stop accepting, let what runs finish (``shutdown_grace_seconds``), settle the rest."""
-        super().stopService()
         engine, port, factory, site = self.engine, self.port, self._factory, self._site
         if engine is None or port is None or factory is None or site is None:
             return defer.succeed(None)
@@ -138,20 +130,24 @@ def run_proxy(loaded: Loaded, *, ephemeral: bool = False) -> int:
     Args:
         ephemeral: end by itself once the last lease (``abg run``) has ended.
     """
+    if sys.platform == "linux":
+        from abg.wire.epoll import install
+
+        install()
     from twisted.internet import reactor
 
     raise_open_files()
     out = Console(sys.stdout, reactor)
-    service = GuardService(loaded, reactor, out.say, ephemeral=ephemeral)
-    signals = Signals(reactor, service.hurry, service.reopen)
-    service.stop_program = signals.stop
+    server = Server(loaded, reactor, out.say, ephemeral=ephemeral)
+    signals = Signals(reactor, server.hurry, server.reopen)
+    server.stop_program = signals.stop
     signals.install()
     try:
-        service.startService()
+        server.start()
     except (AbgError, OSError) as failure:
         print(f"[abg] {failure}", file=sys.stderr)
         return 2
-    reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
+    reactor.addSystemEventTrigger("before", "shutdown", server.stop)
     calm_collector()
     reactor.run()
     signals.forget()
@@ -167,7 +163,6 @@ def calm_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
 
 
 class Console:

@@ -121,6 +121,9 @@ class PassThroughApplication:
 
 
 def main() -> None:
+    from abg.wire.epoll import install
+
+    install()
     from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor

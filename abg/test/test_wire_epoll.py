@@ -1,0 +1,138 @@
+"""The reactor of ``abg proxy``: each event is told once, and nobody's fault stops the others."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from twisted.internet.abstract import FileDescriptor
+from twisted.python import log
+
+if sys.platform != "linux":
+    pytest.skip("epoll is Linux's", allow_module_level=True)
+
+from abg.wire.epoll import BareEpoll
+
+
+class Reader(FileDescriptor):
+    """Reads one end of a pair, then does what it was told to."""
+
+    def __init__(self, reactor: BareEpoll) -> None:
+        super().__init__(reactor)
+        self.near, self.far = socket.socketpair()
+        self.got: list[bytes] = []
+        self.lost = 0
+        self.then: Any = lambda: None
+        self.connected = 1
+        self.startReading()
+
+    def fileno(self) -> int:
+        return self.near.fileno()
+
+    def doRead(self) -> None:
+        self.got.append(self.near.recv(100))
+        self.then()
+
+    def connectionLost(self, reason: object) -> None:
+        self.lost += 1
+        super().connectionLost(reason)
+
+
+@pytest.fixture
+def reactor() -> Any:
+    reactor = BareEpoll()
+    yield reactor
+    for reader in reactor.removeAll():
+        reader.near.close()
+        reader.far.close()
+    reactor._poller.close()
+
+
+@pytest.fixture
+def logged() -> Any:
+    faults: list[str] = []
+
+    def observe(event: Any) -> None:
+        if event.get("isError"):
+            faults.append(event["failure"].getErrorMessage())
+
+    log.addObserver(observe)
+    yield faults
+    log.removeObserver(observe)
+
+
+def crash() -> None:
+    raise ValueError("a fault of its own")
+
+
+def test_each_event_is_told_once(reactor: BareEpoll) -> None:
+    readers = [Reader(reactor) for _ in range(3)]
+    for reader in readers[:2]:
+        reader.far.send(b"x")
+    reactor.doIteration(None)
+    reactor.doIteration(0)
+    assert [reader.got for reader in readers] == [[b"x"], [b"x"], []]
+
+
+def test_a_fault_ends_its_own_connection_only(reactor: BareEpoll, logged: list[str]) -> None:
+    first, second = Reader(reactor), Reader(reactor)
+    first.then = crash
+    for reader in (first, second):
+        reader.far.send(b"x")
+    reactor.doIteration(0)
+    assert (first.lost, second.lost, second.got) == (1, 0, [b"x"])
+    assert logged == ["a fault of its own"]
+    first.near.close()
+    first.far.close()
+
+
+def test_a_fault_in_losing_a_connection_is_told_too(
+    reactor: BareEpoll, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Reader(reactor), Reader(reactor)
+    monkeypatch.setattr(reactor, "_doReadOrWrite", lambda reader, *_: reader.doRead())
+    first.then = crash
+    for reader in (first, second):
+        reader.far.send(b"x")
+    reactor.doIteration(0)
+    assert second.got == [b"x"]
+    assert logged == ["a fault of its own"]
+
+
+def test_who_was_closed_by_another_is_told_nothing(reactor: BareEpoll) -> None:
+    first, second = Reader(reactor), Reader(reactor)
+    first.then = second.stopReading
+    second.then = first.stopReading
+    for reader in (first, second):
+        reader.far.send(b"x")
+    reactor.doIteration(0)
+    assert len(first.got) + len(second.got) == 1
+    reactor.addReader(first)
+    reactor.addReader(second)
+
+
+def test_an_interrupt_goes_through(reactor: BareEpoll, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader(reactor)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    reader.then = interrupt
+    reader.far.send(b"x")
+    monkeypatch.setattr(reactor, "_doReadOrWrite", lambda reader, *_: reader.doRead())
+    with pytest.raises(KeyboardInterrupt):
+        reactor.doIteration(0)
+
+
+@pytest.mark.parametrize(
+    ("first", "expected"),
+    [("", "BareEpoll"), ("from twisted.internet import selectreactor as s; s.install()", "Select")],
+)
+def test_it_is_installed_where_there_is_none_yet(first: str, expected: str) -> None:
+    program = f"{first}\nfrom abg.wire.epoll import install\ninstall()\ninstall()\n"
+    program += "from twisted.internet import reactor\nprint(type(reactor).__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.decode().startswith(expected)

@@ -1,0 +1,51 @@
+"""Twisted's epoll reactor without a log context around each event.
+
+Twisted puts the name of a connection into the log's context before it tells the connection that
+it may read or write, which costs as much as a tenth of a streamed event (3 of 43 µs). Nobody reads
+these names: abg's own lines say whose they are.
+"""
+
+# Twisted's are untyped in part.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import sys
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.main import installReactor
+from twisted.python import log
+
+__all__ = ["BareEpoll", "install"]
+
+
+class BareEpoll(EPollReactor):
+    """See the module's text; all else is Twisted's."""
+
+    def doPoll(self, timeout: float | None) -> None:
+        """Wait for events, and act on them.
+
+        Args:
+            timeout: seconds at most; None: as long as it takes.
+        """
+        wait = -1 if timeout is None else timeout
+        selectables, act = self._selectables, self._doReadOrWrite
+        for number, event in self._poller.poll(wait, len(selectables)):
+            selectable = selectables.get(number)
+            if selectable is None:
+                # Closed by one of those before it.
+                continue
+            try:
+                act(selectable, number, event)
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                log.err()
+
+    doIteration = doPoll
+
+
+def install() -> None:
+    """Make it this process's reactor, if there is none yet."""
+    if "twisted.internet.reactor" not in sys.modules:
+        installReactor(BareEpoll())
