@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from attrs import evolve
 
+from abg.agents import agent_of
 from abg.call import Call, Headers, Session
 from abg.projects import Projects
 
@@ -23,7 +24,6 @@ __all__ = [
     "DEFAULT_SESSION",
     "LONGEST_NAME",
     "Attribution",
-    "agent_of",
     "identify",
     "safe_model",
     "safe_name",
@@ -192,13 +192,50 @@ def _session(
     call: Call | None,
     upstream: str | None,
 ) -> Session:
+    auth = _auth(said, call, upstream)
+    hint = thread_hint = None
+    if call is not None:
+        hint, thread_hint = call.session_hint, call.thread_hint
+    if metadata is not _NOTHING:
+        # Of Codex, and different in every turn.
+        return _read_session(route_session, said, metadata, hint, thread_hint, auth)
+    # What a call says of its session is what the call before said; its key is nobody's memory.
+    said.pop("authorization", None)
+    said.pop("x-api-key", None)
+    key = (auth, route_session, hint, thread_hint, *said, *said.values())
+    session = _SESSIONS.get(key)
+    if session is None:
+        session = _read_session(route_session, said, metadata, hint, thread_hint, auth)
+        _SESSIONS.keep(key, session)
+    return session
+
+
+class _Sessions(dict[tuple[Any, ...], Session]):
+    """Sessions by all that was said of them."""
+
+    def keep(self, key: tuple[Any, ...], session: Session) -> None:
+        if sum(len(part) for part in key if part is not None) <= _LONGEST_SAID:
+            if len(self) >= _MOST_SESSIONS:
+                self.clear()
+            self[key] = session
+
+
+_MOST_SESSIONS, _LONGEST_SAID = 1024, 1024
+_SESSIONS = _Sessions()
+
+
+def _read_session(
+    route_session: str | None,
+    said: dict[str | None, bytes],
+    metadata: _Turn,
+    hint: str | None,
+    thread_hint: str | None,
+    auth: str,
+) -> Session:
     get = said.get
     claude = get("x-claude-code-session-id")
 
     thread = _first(get("x-claude-code-agent-id"), get("thread-id"))
-    hint = thread_hint = None
-    if call is not None:
-        hint, thread_hint = call.session_hint, call.thread_hint
     if thread is None:
         thread = metadata.thread_id or (safe_name(thread_hint) if thread_hint else None)
 
@@ -232,7 +269,7 @@ def _session(
         parent=_first(get("x-claude-code-parent-agent-id"), get("x-codex-parent-thread-id"))
         or metadata.parent_thread_id,
         project=_first(get("x-abg-project")),
-        auth=_auth(said, call, upstream),
+        auth=auth,
         request_class=_text(klass) if klass else metadata.request_class,
     )
 
@@ -279,54 +316,6 @@ def _auth(said: dict[str | None, bytes], call: Call | None, upstream: str | None
 
 
 # -- which agent ------------------------------------------------------------------------------
-
-_PRODUCT = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~@-]{1,64}")
-_AGENTS = (
-    # (how a user agent or originator begins, the agent's name); the first that fits counts.
-    ("claude-cli", "claude-code"),
-    ("claude-code", "claude-code"),
-    ("codex", "codex"),
-    ("aider", "aider"),
-    ("litellm", "litellm"),
-    ("opencode", "opencode"),
-    ("cline", "cline"),
-    ("roo-code", "roo-code"),
-    ("roo code", "roo-code"),
-    ("roocode", "roo-code"),
-    ("geminicli", "gemini-cli"),
-    ("gemini-cli", "gemini-cli"),
-    ("python-requests", "python-requests"),
-)
-_SDKS = {
-    # Official SDKs call themselves Vendor/Language, and the asynchronous ones AsyncVendor.
-    "anthropic/python": "anthropic-python",
-    "asyncanthropic/python": "anthropic-python",
-    "anthropic/js": "anthropic-js",
-    "openai/python": "openai-python",
-    "asyncopenai/python": "openai-python",
-    "openai/js": "openai-js",
-}
-
-
-def agent_of(user_agent: bytes, originator: bytes = b"", title: bytes = b"") -> str:
-    """The agent's name by what it calls itself; ``unknown`` if it does not.
-
-    An agent without a name here is called by its first product, in lower case.
-
-    Args:
-        title: ``X-Title``, by which agents on a general SDK say their name.
-    """
-    for said in (originator, user_agent, title):
-        word = said[:128].decode("latin-1").lower()
-        for start, name in _AGENTS:
-            if word.startswith(start):
-                return name
-    word = user_agent[:128].decode("latin-1").lower().partition(" ")[0]
-    if word in _SDKS:
-        return _SDKS[word]
-    product = _PRODUCT.match(user_agent)
-    return product[0].decode("ascii").lower() if product else "unknown"
-
 
 _remembered_agent = lru_cache(1024)(agent_of)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ from abg.bound import BoundFacts
 from abg.call import Call
 from abg.dialects.anthropic_bound import facts_of
 from abg.dialects.anthropic_meter import AnthropicMeter
-from abg.dialects.counts import Counts, mapping, text
+from abg.dialects.counts import count_of, mapping, text
 from abg.dialects.edits import said, with_member
 from abg.dialects.fingerprints import digest_of_last
 from abg.dialects.protocol import Meter, Refusal
@@ -65,7 +66,7 @@ class Anthropic:
             endpoint,
             text(asked.model) or "",
             asked.stream is True,
-            Counts().get({"": asked.max_tokens}, ""),
+            count_of(asked.max_tokens),
             text(asked.service_tier),
             text(asked.speed),
             text(asked.inference_geo),
@@ -121,7 +122,7 @@ class Anthropic:
         if asked is None:
             return None
         thinking = mapping(asked.thinking)
-        budget = Counts().get(thinking, "budget_tokens")
+        budget = count_of(thinking.get("budget_tokens"))
         if budget is not None and budget >= allowance:
             if allowance <= LEAST_THINKING:
                 return None
@@ -150,6 +151,12 @@ def session_of(metadata: Any) -> str | None:
     user = mapping(metadata).get("user_id")
     if not isinstance(user, str) or not user or len(user) > LONGEST_HINT:
         return None
+    return _session_in(user)
+
+
+# A session says the same in each of its calls.
+@lru_cache(512)
+def _session_in(user: str) -> str | None:
     if user.startswith("{"):
         return text(mapping(read(user.encode("utf-8", "replace"))).get("session_id"))
     return text(user.rpartition("_session_")[2]) if "_session_" in user else None

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from abg.dialects.counts import CLAMPED, MOST, Counts, mapping, text
+from abg.dialects.counts import CLAMPED, MOST, Counts, count_of, mapping, text
 from abg.usage import Sampling, Usage
 
 __all__ = ["UNKNOWN_ITERATION", "AnthropicUsage", "tokens_of"]
@@ -60,7 +60,7 @@ class AnthropicUsage:
     def whole(self, usage: Mapping[str, Any]) -> None:
         """The usage of a whole message."""
         self._told = dict(usage)
-        self.told_output = Counts().get(usage, "output_tokens") is not None
+        self.told_output = count_of(usage.get("output_tokens")) is not None
 
     def update(self, usage: Mapping[str, Any]) -> None:
         """The usage of a ``message_delta``: what it says replaces what was said.
@@ -87,12 +87,12 @@ class AnthropicUsage:
 
     @property
     def output_tokens(self) -> int:
-        return Counts().whole(self._told, "output_tokens")
+        return count_of(self._told.get("output_tokens")) or 0
 
     @property
     def thinking_tokens(self) -> int:
         details = self._told.get("output_tokens_details")
-        return Counts().whole(details, "thinking_tokens") if isinstance(details, dict) else 0
+        return count_of(details.get("thinking_tokens")) or 0 if isinstance(details, dict) else 0
 
     def word(self, name: str) -> str | None:
         """``service_tier``, ``speed`` or ``inference_geo``, as told."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CLAMPED", "MOST", "SEARCH_ASSUMED", "Counts", "mapping", "text"]
+__all__ = ["CLAMPED", "MOST", "SEARCH_ASSUMED", "Counts", "count_of", "mapping", "text"]
 
 CLAMPED = "clamped"
 SEARCH_ASSUMED = "search_assumed"
@@ -59,6 +59,13 @@ class Counts:
         if count != value:
             self.odd = True
         return count
+
+
+def count_of(value: object) -> int | None:
+    """What ``Counts.get`` makes of this value, where no mark is to be left."""
+    if value is None or (type(value) is int and 0 <= value <= MOST):
+        return value
+    return Counts().get({"": value}, "")
 
 
 def mapping(value: object) -> Mapping[str, Any]:

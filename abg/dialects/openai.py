@@ -13,7 +13,7 @@ from abg.bound import BoundFacts
 from abg.call import Call
 from abg.dialects import openai_bound
 from abg.dialects.chat_meter import ChatMeter, EmbeddingsMeter, WithoutUsage
-from abg.dialects.counts import Counts, mapping, text
+from abg.dialects.counts import count_of, mapping, text
 from abg.dialects.edits import said, with_member
 from abg.dialects.fingerprints import digest_of_last
 from abg.dialects.protocol import Meter, Refusal
@@ -111,7 +111,7 @@ class OpenAI(ABC):
             return None
         present = [name for name in self.limits if getattr(asked, name) is not None]
         for name in present or self.limits[:1]:
-            now = Counts().get({"": getattr(asked, name)}, "")
+            now = count_of(getattr(asked, name))
             lower = allowance if now is None else min(now, allowance)
 
             def holds(edited: bytes, name: str = name, lower: int = lower) -> bool:
@@ -144,7 +144,7 @@ class OpenAI(ABC):
 
     def most_output(self, asked: Any) -> int | None:
         """The largest output that the request allows."""
-        told = [Counts().get({"": getattr(asked, name)}, "") for name in self.limits]
+        told = [count_of(getattr(asked, name)) for name in self.limits]
         said = [count for count in told if count is not None]
         return min(said) if said else None
 

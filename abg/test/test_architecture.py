@@ -22,6 +22,7 @@ ROOT = Path(abg.__file__).parent
 FLOORS: dict[str, tuple[str, ...]] = {
     "values": (
         "access",
+        "agents",
         "attribution",
         "bodies",
         "bound",

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abg import attribution
-from abg.attribution import Attribution, agent_of, identify, safe_name
+from abg.agents import agent_of
+from abg.attribution import Attribution, identify, safe_name
 from abg.call import Call, Headers, Session
 
+WORDS = st.sampled_from(["a", "b", "sk-ant-oat01-x", "Bearer sk-ant-oat01-x", "codex/1", ""])
 UUID = "ef3629bb-759b-4cb3-88f9-429511788036"
 OTHER = "01a20dea-e860-7ac2-ac89-3eeb20cfb203"
 
@@ -382,3 +384,36 @@ def test_the_memory_of_header_names_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     for number in range(20):
         identify(None, [(b"x-%d" % number, b""), (b"n" * 100, b"")], None)
     assert len(attribution._INTEREST) <= 4
+
+
+SAID = st.dictionaries(st.sampled_from(attribution._NAMES), WORDS, max_size=5)
+CALLS = st.sampled_from([None, anthropic(), anthropic(session_hint="a")])
+
+
+@given(st.lists(st.tuples(SAID, CALLS)), st.sampled_from([None, "a"]))
+def test_a_remembered_session_is_the_one_that_is_said(
+    said: list[tuple[dict[str, str], Call | None]], route: str | None
+) -> None:
+    asked = [([(n.encode(), v.encode()) for n, v in names.items()], c) for names, c in said]
+    # Each twice: read, and remembered.
+    found = [identify(route, headers, call) for headers, call in asked + asked]
+    fresh = []
+    for headers, call in asked + asked:
+        attribution._SESSIONS.clear()
+        fresh.append(identify(route, headers, call))
+    assert found == fresh
+
+
+def test_the_memory_of_sessions_is_bounded_and_holds_no_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attribution._SESSIONS.clear()
+    monkeypatch.setattr(attribution, "_MOST_SESSIONS", 4)
+    keys = fields(authorization="Bearer sk-ant-oat-secret", x_api_key="sk-secret")
+    for number in range(10):
+        for size in (1, attribution._LONGEST_SAID + 1):
+            name = f"{number}" * size
+            identify(name, keys + fields(x_title=name), anthropic())
+    assert 0 < len(attribution._SESSIONS) <= 4
+    kept = repr(list(attribution._SESSIONS.items()))
+    assert "secret" not in kept and len(kept) < 4 * 2 * attribution._LONGEST_SAID
