@@ -1,5 +1,8 @@
 """``twist abg --config FILE``: options and service for Twisted's own runner."""
 
+# twisted.application has no types of its own.
+# mypy: disallow-untyped-calls=False
+
 from __future__ import annotations
 
 import os
@@ -7,13 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from abg.config import Loaded, load
 from abg.errors import AbgError
 from abg.places import Places
-from abg.service import GuardService, raise_open_files
+from abg.service import Server, raise_open_files
 
 __all__ = ["Options", "makeService"]
 
@@ -37,20 +41,31 @@ class Options(usage.Options):
             raise usage.UsageError(f"[abg] {error}") from None
 
 
-class TwistService(GuardService):
-    """A start that fails ends ``twist`` with the message, instead of a traceback and a program
-    that runs on without a listener."""
+class TwistService(Service):
+    """A server that Twisted starts and stops.
+
+    A start that fails ends ``twist`` with the message, instead of a traceback and a program that
+    runs on without a listener.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     def startService(self) -> None:
         try:
-            super().startService()
+            self._server.start()
         except AbgError as error:
             print(f"[abg] {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return self._server.stop()
 
 
 def makeService(options: Any) -> IService:
     """The service ``twist`` runs."""
     loaded: Loaded = options.loaded
     raise_open_files()
-    return TwistService(loaded, say=lambda line: print(line, flush=True))
+    return TwistService(Server(loaded, say=lambda line: print(line, flush=True)))

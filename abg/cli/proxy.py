@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gc
 
 from abg.cli.settings import load
 
 __all__ = ["add_proxy"]
+
+YOUNG_OBJECTS = 5000
+"""New objects after which the collector looks at them; Python's own 700 are a dozen calls."""
 
 
 def add_proxy(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,8 @@ def add_proxy(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load the configuration, then serve until told to stop; the service's exit code."""
+    # From the first import on: nearly all that a start makes stays (20 of 280 ms).
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
     flags = {
         name: value
         for name in ("port", "host", "ledger_file")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any
 
 import msgspec
@@ -389,4 +389,7 @@ def _check_aliases(models: Mapping[str, Model]) -> None:
 
 @lru_cache(maxsize=1)
 def _builtin() -> PriceTable:
-    return PriceTable.parse(files("abg").joinpath("prices.json").read_bytes())
+    # importlib.resources would bring zipfile and its own readers: 0.7 MB for one file.
+    data = get_data("abg", "prices.json")
+    assert data is not None
+    return PriceTable.parse(data)
