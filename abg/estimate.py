@@ -23,6 +23,8 @@ __all__ = ["History", "Rates", "estimate"]
 REMEMBERED = 40
 """Recent calls that are looked at."""
 QUANTILE = 0.95
+_PLACE = [min(n - 1, int(QUANTILE * n)) for n in range(REMEMBERED + 1)]
+"""Where the quantile of so many values in order stands."""
 
 BYTES_PER_TOKEN = 3.5
 """Of a body without history: JSON with English and code; the dear side."""
@@ -30,8 +32,7 @@ FIRST_WEIGHT = 1.25
 """A first call writes its whole context into the vendor's cache."""
 FIRST_OUTPUT_TOKENS = 4000
 
-_MILLION = Decimal(1_000_000)
-_PLACES = Decimal("0.000001")
+_WHOLE = Decimal(1)
 
 
 class Rates(Protocol):
@@ -63,7 +64,7 @@ class History:
         """Learn from a call whose usage was measured."""
         usage, past = reading.usage, self._past
         weights, outputs = self._weights, self._outputs
-        weight, output = weighed(usage) / max(1, call.body_bytes), usage.output_tokens
+        weight, output = weighed(usage) / (call.body_bytes or 1), usage.output_tokens
         if len(past) == REMEMBERED:
             oldest_weight, oldest_output = past.popleft()
             del weights[bisect_left(weights, oldest_weight)]
@@ -71,7 +72,7 @@ class History:
         past.append((weight, output))
         insort(weights, weight)
         insort(outputs, output)
-        place = min(len(past) - 1, int(QUANTILE * len(past)))
+        place = _PLACE[len(past)]
         self.weight = weights[place]
         self.output_tokens = outputs[place]
 
@@ -91,12 +92,12 @@ def weighed(usage: Usage) -> float:
 def estimate(call: Call, rates: Rates, history: History | None) -> Decimal:
     """USD that the call will probably not exceed, to the millionth."""
     known = history if history is not None else _NOTHING
-    tokens = Decimal(int(call.body_bytes * known.weight) + 1)
-    output = Decimal(known.output_tokens)
+    tokens = int(call.body_bytes * known.weight) + 1
+    output = known.output_tokens
     if call.max_output_tokens is not None:
-        output = min(output, Decimal(max(0, call.max_output_tokens)))
-    total = EXACT.add(EXACT.multiply(tokens, rates.input), EXACT.multiply(output, rates.output))
-    return EXACT.divide(total, _MILLION).quantize(_PLACES, ROUND_UP, EXACT)
+        output = min(output, max(0, call.max_output_tokens))
+    total = EXACT.fma(tokens, rates.input, EXACT.multiply(output, rates.output))
+    return total.quantize(_WHOLE, ROUND_UP, EXACT).scaleb(-6, EXACT)
 
 
 _NOTHING = History()
