@@ -9,7 +9,7 @@ numbers without exponent, and read exactly from their text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from operator import attrgetter
@@ -94,6 +94,8 @@ _TO_THE_SECOND = len('"2026-11-25T10:00:00')
 _read_line = msgspec.json.Decoder(_Line).decode
 _read_posting = msgspec.json.Decoder(Posting).decode
 
+_MILLISECONDS = [timedelta(milliseconds=count) for count in range(1000)]
+
 _NOT_PLAIN = (
     msgspec.MsgspecError,
     ValueError,
@@ -139,7 +141,7 @@ def decode(line: bytes) -> Entry | Event | Damage:
             and ts.tzinfo is timezone.utc
         ):
             if read.ts_ms:
-                ts = ts.replace(microsecond=read.ts_ms * 1000)
+                ts = _at_millisecond(ts, read.ts_ms)
             return Entry(ts, *msgspec.structs.astuple(read)[1:-3])
     except _NOT_PLAIN:
         pass
@@ -159,11 +161,17 @@ def posting(line: bytes) -> Posting | Entry | Event | Damage:
             and read.ts.tzinfo is timezone.utc
         ):
             if read.ts_ms:
-                read.ts = read.ts.replace(microsecond=read.ts_ms * 1000)
+                read.ts = _at_millisecond(read.ts, read.ts_ms)
             return read
     except _NOT_PLAIN:
         pass
     return decode(line)
+
+
+def _at_millisecond(ts: datetime, millisecond: int) -> datetime:
+    if 0 < millisecond < 1000 and not ts.microsecond:
+        return ts + _MILLISECONDS[millisecond]  # a fifth of what ``replace`` costs (0.6 µs)
+    return ts.replace(microsecond=millisecond * 1000)
 
 
 def _entry_line(entry: Entry, prev: str | None) -> bytes:

@@ -95,6 +95,12 @@ def test_milliseconds_are_kept_in_a_key_of_their_own() -> None:
     assert "ts_ms" not in json.loads(encode(CONTRACT))
 
 
+def test_a_time_with_a_fraction_takes_the_milliseconds_of_their_own_key() -> None:
+    line = encode(FULL).replace(b"14:22:01Z", b"14:22:01.5Z")
+    for read in (decode(line), posting(line)):
+        assert read.ts == FULL.ts
+
+
 def test_any_time_zone_is_written_as_utc() -> None:
     east = TS.astimezone(timezone(timedelta(hours=9)))
     assert encode(evolve(CONTRACT, ts=east)) == encode(CONTRACT)
