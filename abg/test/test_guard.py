@@ -129,6 +129,16 @@ def test_usage_of_several_models_is_told_by_model():
     assert models["claude-opus-5-5"]["output_tokens"] == 4
 
 
+def test_usage_of_one_model_in_several_rounds_is_not_told_by_model():
+    stage = Stage()
+    row = {"type": "message", "input_tokens": 10, "output_tokens": 2}
+    usage = {"input_tokens": 10, "output_tokens": 2, "iterations": [row, {**row}]}
+    stage.ask(b"/v1/messages", {"model": "claude-sonnet-5-5", "messages": []})
+    stage.vendor().answer(200, {**ANSWER, "model": "claude-sonnet-5-5", "usage": usage})
+    (entry,) = stage.entries
+    assert (entry.models, entry.input_tokens, entry.output_tokens) == (None, 20, 4)
+
+
 def test_the_projects_and_sub_agents_of_an_open_call_are_adjusted_too():
     stage = Stage()
     headers = [*CLAUDE, (b"x-abg-project", b"shop"), (b"x-claude-code-agent-id", b"a1")]
