@@ -68,6 +68,11 @@ class Accounts:
                 del self.held[key]
 
     @property
+    def adders(self) -> list[Callable[[str, datetime, Decimal], None]]:
+        """``add``, for each window."""
+        return [counted.add for counted in self._counted]
+
+    @property
     def adder(self) -> Callable[[str, datetime, Decimal], None]:
         """``add``, without the way round where there is one window only."""
         return self._counted[0].add if len(self._counted) == 1 else self.add

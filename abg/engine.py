@@ -101,7 +101,8 @@ class Totals:
 
     def apply(self, record: Any) -> None:
         self._book.apply(record)
-        self._opened.apply(record)
+        if record.event is not None or record.open:  # nothing else is its business
+            self._opened.apply(record)
 
     def dump(self) -> Any:
         return {"book": self._book.dump(), "open": self._opened.dump()}

@@ -92,8 +92,8 @@ class Folding:
             record.auth or "none",
         )
         at = instant(record.ts)
-        for accounts, index in selection.money:
-            accounts.add(keys[index], at, cost)
+        for add, index in selection.adders:
+            add(keys[index], at, cost)
         for accounts, index in selection.counts:
             accounts.add(keys[index], at, _ONE)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from fnmatch import translate
 
@@ -34,11 +35,12 @@ SESSION, SUBAGENT, EVERYTHING = (PER.index(per) for per in ("session", "subagent
 SEPARATOR = "\x1f"
 """Between a session and its sub-agent in a key; no name holds it (contract 8)."""
 REMEMBERED = 4096
-"""Groups of scopes, and scopes, whose selection is remembered."""
+"""Groups of scopes, sessions and selections that are remembered."""
 
 _WILD = frozenset("*?[")
 _ONE = Decimal(1)
 
+Add = Callable[[str, datetime, Decimal], None]
 Test = tuple[int, Callable[[str], object]]
 """Which key, and whether it fits."""
 
@@ -89,17 +91,24 @@ class Selection:
     """Where USD are held and counted, and under which key."""
     counts: tuple[tuple[Accounts, int], ...]
     """Where requests are."""
+    adders: tuple[tuple[Add, int], ...]
+    """What counts USD in each window of ``money``, for whoever counts a million calls at once."""
+
+
+Unfit = tuple[int, ...]
+"""Rows by their order in the table."""
 
 
 class _Row:
     """A budget, compiled."""
 
-    __slots__ = ("by_session", "checks", "counts", "dear", "money", "own", "rank", "tests")
+    __slots__ = ("by_session", "checks", "counts", "dear", "money", "order", "own", "rank", "tests")
 
     def __init__(self, budget: Budget, order: int, shapes: Shapes) -> None:
         accounts = shapes.accounts(Shape.of(budget))
         sums, index = accounts.window(budget.window), PER.index(Shape.of(budget).per)
         self.own = _is_sessions_own(budget)
+        self.order = order
         self.rank = (*_specificity(budget), -order)
         tests = [(PER.index(what), _matcher(what, globs)) for what, globs in budget.match]
         if budget.per == "subagent":
@@ -159,7 +168,10 @@ class Rules:
         self._base = ((shapes.by_session, SESSION), (shapes.all, EVERYTHING))
         self._subagents = any(budget.per == "subagent" for budget in budgets)
         self._groups: OrderedDict[tuple[str, str, str, str], _Group] = OrderedDict()
-        self._scopes: OrderedDict[tuple[_Group, str, str], Selection] = OrderedDict()
+        self._named = [row for row in self._rows if row.by_session]
+        self._unfit: OrderedDict[tuple[str, str], Unfit] = OrderedDict()
+        """By session and sub-agent, whatever else their calls are."""
+        self._met: OrderedDict[tuple[_Group, Unfit], Selection] = OrderedDict()
         self._selections: dict[tuple[int, ...], Selection] = {}
         self.simple = shapes.windows == len(self._base)
         """Nothing is counted but sessions for life, and days."""
@@ -227,14 +239,23 @@ class Rules:
         return group
 
     def _by_session(self, group: _Group, session: str, subagent: str) -> Selection:
-        where = (group, session, subagent)
-        found = self._scopes.get(where)
-        if found is None:
+        where = (session, subagent)
+        unfit = self._unfit.get(where)
+        if unfit is None:
             values = (session, "", subagent)
-            rows = [row for row in group.rows if all(test(values[i]) for i, test in row.by_session)]
-            found = self._scopes[where] = self._selection(rows)
-            if len(self._scopes) > REMEMBERED:
-                self._scopes.popitem(last=False)
+            unfit = self._unfit[where] = tuple(
+                row.order
+                for row in self._named
+                if not all(test(values[i]) for i, test in row.by_session)
+            )
+            if len(self._unfit) > REMEMBERED:
+                self._unfit.popitem(last=False)
+        found = self._met.get((group, unfit))
+        if found is None:
+            rows = [row for row in group.rows if row.order not in unfit]
+            found = self._met[group, unfit] = self._selection(rows)
+            if len(self._met) > REMEMBERED:
+                self._met.popitem(last=False)
         return found
 
     def _selection(self, rows: list[_Row]) -> Selection:
@@ -242,7 +263,7 @@ class Rules:
         if len(own) > 1:
             winner = max(own, key=_rank)
             rows = [row for row in rows if not row.own or row is winner]
-        which = tuple(-row.rank[-1] for row in rows)
+        which = tuple(row.order for row in rows)
         found = self._selections.get(which)
         if found is None:
             if len(self._selections) >= REMEMBERED:
@@ -253,12 +274,14 @@ class Rules:
     def _select(self, rows: list[_Row]) -> Selection:
         # Also those without a limit: one can be set at run time.
         limits = [check for row in rows for check in row.checks]
+        money = dict.fromkeys([*self._base, *(row.money for row in rows)])
         return Selection(
             checks=tuple(check for check in limits if check.budget.action == "block"),
             warners=tuple(check for check in limits if check.share is not None),
             dear=tuple(check for row in rows for check in row.dear),
-            money=tuple(dict.fromkeys([*self._base, *(row.money for row in rows)])),
+            money=tuple(money),
             counts=tuple(dict.fromkeys(counted for row in rows for counted in row.counts)),
+            adders=tuple((add, index) for accounts, index in money for add in accounts.adders),
         )
 
 

@@ -51,7 +51,8 @@ class Totals:
 
     def apply(self, record: Any) -> None:
         self.book.apply(record)
-        self.open.apply(record)
+        if record.event is not None or record.open:  # nothing else is its business
+            self.open.apply(record)
 
     def dump(self) -> Any:
         return {"book": self.book.dump(), "open": self.open.dump()}
