@@ -42,6 +42,8 @@ class AnswerMeter(ABC):
         self._strainer = strainer
         self._events = _NO_EVENTS
         self._body = bytearray()
+        self._first = b""
+        """A JSON answer, as long as it is one piece: most are, and need not be copied."""
         self._too_large = False
         self._ended = False
         self._cached: Reading | None = None
@@ -105,7 +107,8 @@ class AnswerMeter(ABC):
             return head if self._strainer is not None else b""
         self._cached = None
         if not self.streaming:
-            body = bytes(self._body)
+            body = self._first or bytes(self._body)
+            self._first = b""
             self._body.clear()
             self.answer(body)
             return b""
@@ -143,7 +146,10 @@ class AnswerMeter(ABC):
         if not self._body and data.startswith(_JSON):
             # As every JSON answer begins.
             self.streaming = False
-            self._collect(data)
+            if len(data) <= LONGEST:
+                self._first = data
+            else:
+                self._collect(data)
             return data
         self._body += data
         head = bytes(self._body)
@@ -169,6 +175,9 @@ class AnswerMeter(ABC):
 
     def _collect(self, data: bytes) -> None:
         body = self._body
+        if self._first:
+            body += self._first
+            self._first = b""
         body += data
         if len(body) > LONGEST and not self._too_large:
             self._too_large = True

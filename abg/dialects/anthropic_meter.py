@@ -32,6 +32,16 @@ class _Message(msgspec.Struct):
     type: Any = None
 
 
+class _Answer(msgspec.Struct):
+    """A whole message; its content may be long, and seldom decides anything."""
+
+    id: Any = None
+    model: Any = None
+    usage: Any = None
+    stop_reason: Any = None
+    type: Any = None
+
+
 class _Event(msgspec.Struct):
     type: Any = None
     message: _Message | None = None
@@ -44,6 +54,7 @@ class _Event(msgspec.Struct):
 _EVENT = Reader(_Event)
 # As the API spells what it sends most: it needs no closer look.
 _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta"'
+_ANSWER = Reader(_Answer)
 _MESSAGE = Reader(_Message)
 
 
@@ -64,6 +75,7 @@ class AnthropicMeter(AnswerMeter):
         """``message_stop`` was seen."""
         self.failed = False
         self._content = False
+        """It says something; of a whole answer only known where that decides anything."""
 
     def look(self, event: bytes) -> None:
         if event.startswith(_DELTA) or not _may_matter(event):
@@ -72,16 +84,18 @@ class AnthropicMeter(AnswerMeter):
             self._read_event(event)
 
     def answer(self, body: bytes) -> None:
-        message = _MESSAGE(body)
-        if message is None:
-            message = _Message(usage=last_object(body, "usage") if self._too_large else None)
-        self._take(message)
-        self.failed = message.type == "error"
-        self._content = bool(message.content)
-        if self._content and message.usage is None:
-            self.output_bytes = len(body)
-        self.stop_reason = text(message.stop_reason)
-        self.usage.whole(mapping(message.usage))
+        answer = _ANSWER(body)
+        if answer is None:
+            answer = _Answer(usage=last_object(body, "usage") if self._too_large else None)
+        self._take(answer)
+        self.failed = answer.type == "error"
+        self.stop_reason = text(answer.stop_reason)
+        if answer.usage is None or self.stop_reason == "refusal":
+            message = _MESSAGE(body)
+            self._content = message is not None and bool(message.content)
+            if self._content and answer.usage is None:
+                self.output_bytes = len(body)
+        self.usage.whole(mapping(answer.usage))
         self.final = self.usage.told_output
 
     def finish(self, complete: bool) -> None:
@@ -145,7 +159,7 @@ class AnthropicMeter(AnswerMeter):
         elif kind == "error":
             self.failed = True
 
-    def _take(self, message: _Message) -> None:
+    def _take(self, message: _Message | _Answer) -> None:
         self.model = text(message.model) or self.model
         self.id = text(message.id) or self.id
 
