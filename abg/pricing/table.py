@@ -389,7 +389,7 @@ def _check_aliases(models: Mapping[str, Model]) -> None:
 
 @lru_cache(maxsize=1)
 def _builtin() -> PriceTable:
-    # importlib.resources would bring zipfile and its own readers: 0.7 MB for one file.
+    # importlib.resources would bring zipfile and its own readers: 0.4 MB for one file.
     data = get_data("abg", "prices.json")
     assert data is not None
     return PriceTable.parse(data)

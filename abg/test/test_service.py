@@ -109,7 +109,7 @@ LATER = (
     "zipfile",
     "zstandard",
 )
-"""What an idle proxy has no use for: all of it together is some 6 MB and 40 ms of the start."""
+"""What an idle proxy has no use for; ``twisted.web`` alone is 4 MB."""
 
 TELLING = (
     "import sys; from abg.cli import main; code = main(sys.argv[1:]); "
