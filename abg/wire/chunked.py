@@ -74,10 +74,7 @@ class ChunkedBody:
                 raise MalformedBody(str(error)) from None
             self.excess = True
         parts = sink.parts
-        if len(parts) == 1:
-            body = parts[0]
-        else:
-            body = b"".join(parts)
+        body = parts.pop() if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self.done = sink.done
         self._balance += 17 * len(body) - len(data)

@@ -139,27 +139,17 @@ class LaneExchange:
         """What is to be sent now, framed and in one piece."""
         parts = self._out
         head = self._head
-        if self._framing == _CHUNKED:
-            size = sum(map(len, parts))
-            if size:
-                parts.insert(0, b"%b%x\r\n" % (head, size))
-                parts.append(b"\r\n0\r\n\r\n" if last else b"\r\n")
-            elif last:
-                parts.append(head + b"0\r\n\r\n")
-            elif head:
-                parts.append(head)
-        else:
-            if parts and self._framing == _COUNTED:
-                self._count(parts)
-            if head:
-                parts.insert(0, head)
         if head:
             self._head = b""
-        if not parts:
-            return b""
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self._framing == _COUNTED and parts:
+            self._count(parts)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
-        return data
+        if self._framing != _CHUNKED:
+            return head + body if head else body
+        if body:
+            return b"%b%x\r\n%b\r\n%b" % (head, len(body), body, b"0\r\n\r\n" if last else b"")
+        return head + b"0\r\n\r\n" if last else head
 
     def _count(self, parts: list[bytes]) -> None:
         """Hold the body to its declared length: more would be read as another answer."""

@@ -46,12 +46,15 @@ def _send(direct: Any, data: bytes | memoryview) -> None:
         and not direct._writeDisconnected
         and not direct._writeDisconnecting
     ):
-        sent = direct.writeSomeData(data)
-        if sent.__class__ is int and sent > 0:
-            if sent == len(data):
-                return
-            data = data[sent:]
-    # Also after an error: the reactor finds it again, and loses the connection as always.
+        # What ``writeSomeData`` does, without the three calls around it (0.6 us of 2.9).
+        try:
+            sent = direct.socket.send(data)
+        except OSError:
+            # Full, or broken: the reactor finds it again, and loses the connection as always.
+            sent = 0
+        if sent == len(data):
+            return
+        data = data[sent:]
     direct.write(bytes(data))
 
 

@@ -82,6 +82,9 @@ class VendorConnection(Protocol):
         self._send = sender(transport)
         self._tcp = tcp_below(transport)
         if self._tcp is not None:
+            if self._tcp is transport:
+                # Past the endpoint's wrapper, which passes each piece on with a call of its own.
+                self._tcp.protocol = self
             self._tcp.setTcpNoDelay(True)
             self._tcp.setTcpKeepAlive(True)
             before_loss(self._tcp, self._closed)
