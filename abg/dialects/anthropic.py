@@ -61,15 +61,16 @@ class Anthropic:
                 readable=False,
                 session_hint=scan(body, "session_id"),
             )
+        tier, speed, geo = asked.service_tier, asked.speed, asked.inference_geo
         return Call(
             self.name,
             endpoint,
             text(asked.model) or "",
             asked.stream is True,
             count_of(asked.max_tokens),
-            text(asked.service_tier),
-            text(asked.speed),
-            text(asked.inference_geo),
+            None if tier is None else text(tier),
+            None if speed is None else text(speed),
+            None if geo is None else text(geo),
             len(body),
             session_hint=session_of(asked.metadata),
         )

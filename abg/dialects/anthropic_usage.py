@@ -108,17 +108,16 @@ class AnthropicUsage:
             refused: the model refused before it said anything.
             marks: takes what was not as it should be.
         """
+        told = self._told
+        iterations, tools = told.get("iterations"), told.get("server_tool_use")
+        if iterations is None and not (tools or refused or self._odd):
+            # As nearly all answers are: one pass, no searches, and nothing to leave out.
+            usage = usual_tokens_of(told)
+            if usage is not None:
+                return (Sampling(usage),), True, 0
         counts = Counts()
         counts.odd = self._odd
-        told = self._told
-        tools = told.get("server_tool_use")
-        searches = counts.whole(mapping(tools), "web_search_requests") if tools else 0
-        if not refused and told.get("iterations") is None:
-            # As nearly all answers are: one pass, and nothing to leave out.
-            alone = Sampling(tokens_of(told, counts, self._body_bytes))
-            if counts.odd:
-                marks.append(CLAMPED)
-            return (alone,), True, searches
+        searches = counts.whole(mapping(tools), "web_search_requests")
         passes, besides = self._iterations(counts, marks)
         if not passes:
             passes = [Sampling(tokens_of(told, counts, self._body_bytes))]

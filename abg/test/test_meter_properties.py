@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 from attrs import fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from abg.dialects import DIALECTS
-from abg.dialects.anthropic_usage import unusual_tokens_of, usual_tokens_of
+from abg.dialects import DIALECTS, anthropic_usage
+from abg.dialects.anthropic_usage import AnthropicUsage, unusual_tokens_of, usual_tokens_of
 from abg.dialects.counts import MOST, Counts
 from abg.test.wire import (
     chat_events,
@@ -285,6 +286,20 @@ def test_the_short_way_to_a_usage_says_what_the_long_one_says(told: dict[str, An
     expected = unusual_tokens_of(told, counts, 900)
     usual = usual_tokens_of(told)
     assert usual is None or (usual == expected and not counts.odd)
+
+
+@given(CLAUDE_USAGE, CLAUDE_USAGE, st.booleans())
+def test_samplings_are_the_same_by_the_short_way(
+    began: dict[str, Any], then: dict[str, Any], refused: bool
+) -> None:
+    usage = AnthropicUsage(900)
+    usage.begin(began)
+    usage.update(then)
+    marks: list[str] = []
+    found = usage.samplings(refused=refused, marks=marks), marks
+    with patch.object(anthropic_usage, "usual_tokens_of", lambda told: None):
+        long: list[str] = []
+        assert found == (usage.samplings(refused=refused, marks=long), long)
 
 
 @given(COUNT, COUNT, COUNT, COUNT, COUNT)
