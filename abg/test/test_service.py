@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 import abg
+from abg.test.certificates import Authority
 from abg.test.clients.proxy import ProxyProcess
 from abg.testing import FakeVendor
 
@@ -95,13 +97,16 @@ def test_first_lines_and_a_clean_end(tmp_path):
 
 
 LATER = (
+    "OpenSSL",
     "abg.report",
     "abg.simulate",
     "abg.testing",
     "abg.web",
     "abg.wire.site",
     "brotli",
+    "cryptography",
     "importlib.resources",
+    "service_identity",
     "twisted.application",
     "twisted.internet.endpoints",
     "twisted.plugin",
@@ -109,11 +114,11 @@ LATER = (
     "zipfile",
     "zstandard",
 )
-"""What an idle proxy has no use for; ``twisted.web`` alone is 4 MB."""
+"""What an idle proxy of plain HTTP has no use for; TLS alone is 13 MB, ``twisted.web`` 4."""
 
 TELLING = (
     "import sys; from abg.cli import main; code = main(sys.argv[1:]); "
-    "print('modules', *sys.modules); sys.exit(code)"
+    "print('modules', *(name for name, found in sys.modules.items() if found)); sys.exit(code)"
 )
 
 
@@ -126,6 +131,28 @@ def test_what_is_needed_later_is_imported_later(tmp_path):
     assert early == []
     commands = {m for m in there if m.startswith("abg.cli.")}
     assert commands == {f"abg.cli.{name}" for name in ("http", "proxy", "settings", "where")}
+
+
+def test_tls_comes_with_the_first_vendor_that_speaks_it(tmp_path):
+    authority = Authority(tmp_path)
+    encrypted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    encrypted.load_cert_chain(authority.issue("127.0.0.1"))
+    trusting = f"import os; os.environ['SSL_CERT_FILE'] = {str(authority.file)!r}; {TELLING}"
+    program = ("-c", trusting)
+    codex = {"model": "gpt-5.5", "input": "hi", "stream": True}
+    with FakeVendor() as api, FakeVendor(tls=encrypted) as plan:
+        place = f"{plan.url}/backend-api/codex"
+        with ProxyProcess(tmp_path, api.url, program, upstream_chatgpt=place) as proxy:
+            url = f"{proxy.url}/v1/responses"
+            assert post(f"{proxy.url}/v1/messages", ASK)[0] == 200
+            for _ in range(2):
+                status, body = post(url, codex, chatgpt_account_id="a", authorization="Bearer k")
+                assert (status, b"response.completed" in body) == (200, True)
+            assert post(f"{proxy.url}/v1/messages", ASK)[0] == 200
+        assert (len(api.records), len(plan.records)) == (2, 2)
+    _, *there = proxy.console[-1].split(" ")
+    assert "OpenSSL" in there
+    assert [entry["status"] for entry in proxy.entries] == [200] * 4
 
 
 def test_a_session_that_hits_its_cap_is_stopped_and_a_restart_remembers(tmp_path):

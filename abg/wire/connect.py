@@ -5,27 +5,23 @@
 
 from __future__ import annotations
 
-import sys
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
-from OpenSSL import SSL
-from service_identity import VerificationError
 from twisted.internet import error
-from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from abg.errors import ConfigError
+from abg.wire.late_tls import NoTLS, bring_tls
 from abg.wire.tunnel import Proxies, TunnelEndpoint, TunnelRefused
 
-__all__ = ["Connector", "Origin", "Roots", "why_not_connected", "why_not_encrypted"]
+if TYPE_CHECKING:
+    from abg.wire.encryption import Encryption
+
+__all__ = ["Connector", "Origin", "why_not_connected"]
 
 
 @frozen
@@ -58,65 +54,23 @@ class Origin:
         return cls(origin, tls, parts.hostname, port, b"Host: " + name)
 
 
-@implementer(IOpenSSLTrustRoot)
-class Roots:
-    """The machine's roots, and those of a file beside them.
-
-    OpenSSL honours ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` by itself. On macOS and Windows its
-    wheels find none of the machine's, so certifi's are taken.
+class Connector:
+    """Opens connections.
 
     Raises:
-        ConfigError: the file cannot be read, or holds no certificate.
+        ConfigError: the file of roots cannot be used.
     """
-
-    def __init__(self, ca_file: str | None) -> None:
-        self.ca_file = ca_file
-        if ca_file is not None:
-            try:
-                SSL.Context(SSL.TLS_METHOD).load_verify_locations(ca_file)
-            except SSL.Error as problem:
-                raise ConfigError(
-                    f"ca_file {ca_file} cannot be used: {_reason(problem)}; "
-                    "it must be a file of certificates in PEM form"
-                ) from None
-
-    def _addCACertsToContext(self, context: SSL.Context) -> None:
-        context.set_default_verify_paths()
-        if sys.platform != "linux":
-            import certifi
-
-            context.load_verify_locations(certifi.where())
-        if self.ca_file is not None:
-            context.load_verify_locations(self.ca_file)
-
-
-class WatchedTLS(BufferingTLSTransport):
-    """TLS under a ``VendorConnection``, which it tells of a vendor that closes it in order.
-
-    The record that says so came with the acknowledgements of its moment; when the connection is
-    lost at last, others have come (``abg.wire.tcpstate``).
-    """
-
-    def dataReceived(self, data: bytes) -> None:
-        connection: Any = self.wrappedProtocol
-        untouched = connection.untouched()
-        super().dataReceived(data)
-        if untouched:
-            tls = self.getHandle()
-            if tls is not None and tls.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
-                connection.closed_untouched()
-
-
-class Connector:
-    """Opens connections, with one TLS context for each host (making one reads all roots)."""
 
     def __init__(
         self, reactor: Any, ca_file: str | None, trust_root: Any, proxies: Proxies
     ) -> None:
         self._reactor: Any = reactor
-        self._trust = Roots(ca_file) if trust_root is None else trust_root
+        self._ca_file = ca_file
+        self._trust = trust_root
         self._proxies = proxies
-        self._options: dict[str, Any] = {}
+        self._encryption: Encryption | None = None
+        if ca_file is not None:
+            self._encrypted()  # a file that cannot be used is told at the start
 
     def connect(self, host: str, port: int, tls: bool, factory: IProtocolFactory) -> Deferred[Any]:
         """A connected protocol of ``factory``; under TLS its handshake may still be running."""
@@ -124,17 +78,17 @@ class Connector:
             endpoint = self._way(host, port, tls)
             if not tls:
                 return endpoint.connect(factory)
-            options = self._options.get(host)
-            if options is None:
-                options = self._options[host] = optionsForClientTLS(host, trustRoot=self._trust)
-            wrapper = TLSMemoryBIOFactory(options, True, factory, clock=self._reactor)
-            wrapper.protocol = WatchedTLS
-            connected: Deferred[Any] = endpoint.connect(wrapper)
+            connected: Deferred[Any] = endpoint.connect(self._encrypted().over(host, factory))
             return connected.addCallback(lambda protocol: protocol.wrappedProtocol)
         except Exception:
             failed: Deferred[Any] = Deferred()
             failed.errback(Failure())
             return failed
+
+    def _encrypted(self) -> Encryption:
+        if self._encryption is None:
+            self._encryption = bring_tls().Encryption(self._reactor, self._ca_file, self._trust)
+        return self._encryption
 
     def _way(self, host: str, port: int, tls: bool) -> IStreamClientEndpoint:
         proxy = self._proxies.proxy_for(host, port) if tls else None
@@ -173,25 +127,12 @@ def why_not_connected(failure: Failure) -> tuple[str, str]:
         return "connect_timeout", "the connection took too long"
     if isinstance(problem, TunnelRefused):
         return "refused", str(problem)
-    if isinstance(problem, SSL.Error):
-        return "tls", f"no TLS: {_reason(problem)}"
+    if isinstance(problem, NoTLS):
+        return "tls", f"no TLS: {problem}"
     return "refused", f"no connection: {_reason(problem)}"
-
-
-def why_not_encrypted(failure: Failure) -> tuple[str, str]:
-    """Kind and message of a connection that was lost before its TLS handshake was done."""
-    problem = failure.value
-    if isinstance(problem, VerificationError):
-        return "tls", "its certificate is for another name"
-    if isinstance(problem, SSL.Error):
-        return "tls", f"TLS failed: {_reason(problem)}"
-    return "tls", "the connection was closed inside the TLS handshake"
 
 
 def _reason(problem: BaseException | None) -> str:
     """The words of an error, without a class name around them."""
-    if isinstance(problem, SSL.Error) and problem.args and isinstance(problem.args[0], list):
-        texts = [str(entry[-1]) for entry in problem.args[0] if entry]
-        return "; ".join(text for text in texts if text) or "no reason given"
     text = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
     return str(text).rstrip(".")

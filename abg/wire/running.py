@@ -10,7 +10,8 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from abg.exchange import AnswerListener, VendorCall
-from abg.wire.connect import Origin, why_not_connected, why_not_encrypted
+from abg.wire.connect import Origin, why_not_connected
+from abg.wire.late_tls import bring_tls
 from abg.wire.valve import Valve
 from abg.wire.vendor import VendorConnection
 
@@ -206,7 +207,7 @@ class RunningCall:
         self._half_open = None
         if self._pool is not None:
             self._cancel_late()
-            self._fail_later(*why_not_encrypted(reason))
+            self._fail_later(*bring_tls().why_not_encrypted(reason))
 
     # From the connection
 
