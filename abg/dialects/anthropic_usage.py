@@ -175,20 +175,20 @@ def usual_tokens_of(told: Mapping[str, Any]) -> Usage | None:
 
     None for anything else; where it is something it is what ``unusual_tokens_of`` says.
     """
-    get = told.get
-    fresh, out = get("input_tokens"), get("output_tokens")
-    read, written = get("cache_read_input_tokens"), get("cache_creation_input_tokens")
-    if not (type(fresh) is type(out) is type(read) is type(written) is int):
-        return None
     long: Any = 0
-    lifetimes = get("cache_creation")
-    if lifetimes is not None:
-        if type(lifetimes) is not dict:
+    try:
+        fresh, out = told["input_tokens"], told["output_tokens"]
+        read, written = told["cache_read_input_tokens"], told["cache_creation_input_tokens"]
+        if not (type(fresh) is type(out) is type(read) is type(written) is int):
             return None
-        short = lifetimes.get("ephemeral_5m_input_tokens")
-        long = lifetimes.get("ephemeral_1h_input_tokens")
-        if not (type(short) is type(long) is int) or short < 0 or short + long > written:
-            return None
+        lifetimes = told.get("cache_creation")
+        if lifetimes is not None:
+            short = lifetimes["ephemeral_5m_input_tokens"]
+            long = lifetimes["ephemeral_1h_input_tokens"]
+            if not (type(short) is type(long) is int) or short < 0 or short + long > written:
+                return None
+    except (KeyError, TypeError):
+        return None
     # An or is at least as large as each of its parts, and negative if one of them is.
     if not 0 <= fresh | out | read | written | long <= MOST:
         return None
