@@ -28,14 +28,16 @@ _REPLACE_WHEN_SAID = (
     "cache_creation_input_tokens",
     "input_tokens",
 )
-_REPLACE = (
-    "cache_creation",
-    "inference_geo",
-    "iterations",
-    "output_tokens_details",
-    "server_tool_use",
-    "service_tier",
-    "speed",
+_REPLACE = frozenset(
+    (
+        "cache_creation",
+        "inference_geo",
+        "iterations",
+        "output_tokens_details",
+        "server_tool_use",
+        "service_tier",
+        "speed",
+    )
 )
 BYTES_PER_TOKEN = 3
 """Of text, where a count that must be there is none; dear."""
@@ -72,9 +74,9 @@ class AnthropicUsage:
             said = counts.get(usage, name)
             if said:
                 self._told[name] = said
-        for name in _REPLACE:
-            if usage.get(name):
-                self._told[name] = usage[name]
+        for name, said in usage.items():
+            if said and name in _REPLACE:
+                self._told[name] = said
         if usage.get("output_tokens") is not None:
             said = counts.get(usage, "output_tokens")
             self.told_output = said is not None
