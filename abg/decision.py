@@ -11,6 +11,7 @@ from attrs import frozen
 
 from abg.call import Scope
 from abg.finding import Finding
+from abg.making import made_at_once
 from abg.money import ZERO
 
 __all__ = ["Ask", "Decision", "Hold", "Settled", "Status", "Verdict", "unfit"]
@@ -24,6 +25,7 @@ class Verdict(Enum):
     WAIT = "wait"
 
 
+@made_at_once
 @frozen
 class Ask:
     """One call asks to pass."""
@@ -40,6 +42,7 @@ class Ask:
     may_wait: bool = True
 
 
+@made_at_once
 @frozen
 class Decision:
     """The answer."""
