@@ -197,7 +197,7 @@ class Requests(PoolTests):
         transport.taking = False
         transport.connect(factory.buildProtocol(None))
         self.reactor.advance(0)
-        self.assertLess(sum(map(len, transport.writes)), 400_000)
+        self.assertLess(sum(map(len, transport.writes)), 600_000)
         for _ in range(200):
             transport.take(True)
             transport.taking = False

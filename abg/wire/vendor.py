@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["VendorConnection"]
 
-_SLICE = 131_072
-"""Bodies are handed to the transport in slices of this size (its own limit for one send)."""
+_WHOLE, _SLICE = 65_536, 524_288
+"""Bodies up to the first size go out with their head; larger ones in slices of the second."""
 
 IDLE, ANSWER_HEAD, COUNTED, CHUNKED, UNTIL_CLOSE, CLOSED = range(6)
 
@@ -224,7 +224,7 @@ class VendorConnection(Protocol):
         self._untouched = False
         if not reused:
             self._acked = None
-        if body is not None and len(body) < _SLICE // 2:
+        if body is not None and len(body) < _WHOLE:
             self._send(head + body if body else head)
             return
         transport: Any = self.transport
