@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
 from attrs import evolve, frozen
 from hypothesis import given
@@ -102,3 +102,19 @@ def test_it_is_always_an_amount(size, outputs, most):
     assert amount.is_finite() and amount > 0
     assert amount == amount.quantize(D("0.000001"))
     assert amount == estimate(call, Rates(), history)
+
+
+@given(
+    st.integers(0, 10**8),
+    st.none() | st.integers(-5, 10**9),
+    st.decimals(0, 1000, places=12),
+    st.decimals(0, 1000, places=4),
+)
+def test_it_is_rounded_up_at_the_millionth(size, most, for_input, for_output):
+    call = Call("anthropic", "messages", max_output_tokens=most, body_bytes=size)
+    history = History()
+    tokens = int(size * history.weight) + 1
+    output = history.output_tokens if most is None else min(history.output_tokens, max(0, most))
+    exact = (tokens * for_input + output * for_output) / 1_000_000
+    found = estimate(call, Rates(for_input, for_output), history)
+    assert str(found) == str(exact.quantize(Decimal("0.000001"), ROUND_UP))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from abg.call import Call
 from abg.pricing import KINDS, Cost, PriceTable
+from abg.pricing.cost import plain
 from abg.pricing.rates import PRECISE
 from abg.test.worked import EXAMPLES, MOMENT, call_of, moment_of, reading_of, vendor_of
 from abg.usage import NOTHING_USED, Reading, Sampling, Usage
@@ -457,3 +458,13 @@ def test_typical_rates_are_the_plain_ones() -> None:
 
 def test_every_kind_has_a_count() -> None:
     assert {f"{kind}_tokens" for kind in KINDS} == set(COUNTS)
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(-30, 12))
+def test_equal_amounts_are_written_equally(count: int, exponent: int) -> None:
+    amount = Decimal(count).scaleb(exponent)
+    short = plain(amount)
+    assert short == amount
+    assert str(short) == str(plain(PRECISE.add(amount, Decimal("0E-40"))))
+    _, digits, places = short.as_tuple()
+    assert short == 0 or places == 0 or (int(places) < 0 and digits[-1] != 0)
