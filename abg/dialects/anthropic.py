@@ -17,7 +17,7 @@ from abg.dialects.counts import count_of, mapping, text
 from abg.dialects.edits import said, with_member
 from abg.dialects.fingerprints import digest_of_last
 from abg.dialects.protocol import Meter, Refusal
-from abg.dialects.readjson import Reader, read, scan
+from abg.dialects.readjson import read, reader, scan
 from abg.dialects.relay import Strainer
 from abg.dialects.speech import anthropic_error, anthropic_refusal, cleaned
 
@@ -40,7 +40,7 @@ class _Ask(msgspec.Struct):
     thinking: Any = None
 
 
-_ASK = Reader(_Ask)
+_ASK = reader(_Ask)
 
 
 class Anthropic:

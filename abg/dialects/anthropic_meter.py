@@ -15,7 +15,7 @@ from abg.call import Call
 from abg.dialects.answer import AnswerMeter
 from abg.dialects.anthropic_usage import AnthropicUsage
 from abg.dialects.counts import mapping, text
-from abg.dialects.readjson import Reader, last_object
+from abg.dialects.readjson import last_object, reader
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
 from abg.usage import Reading, Sampling
@@ -51,11 +51,11 @@ class _Event(msgspec.Struct):
     content_block: Any = None
 
 
-_EVENT = Reader(_Event)
+_EVENT = reader(_Event)
 # As the API spells what it sends most: it needs no closer look.
 _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta"'
-_ANSWER = Reader(_Answer)
-_MESSAGE = Reader(_Message)
+_ANSWER = reader(_Answer)
+_MESSAGE = reader(_Message)
 
 
 class AnthropicMeter(AnswerMeter):

@@ -15,7 +15,7 @@ from abg.call import Call
 from abg.dialects.answer import AnswerMeter
 from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
 from abg.dialects.openai_usage import OpenAIUsage, tokens_of
-from abg.dialects.readjson import Reader, last_object
+from abg.dialects.readjson import last_object, reader
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
 from abg.usage import Reading, Sampling
@@ -44,8 +44,8 @@ class _Whole(msgspec.Struct):
     error: Any = None
 
 
-_CHUNK = Reader(_Chunk)
-_WHOLE = Reader(_Whole)
+_CHUNK = reader(_Chunk)
+_WHOLE = reader(_Whole)
 _PARTS = (
     (b'content":"', b'"},"'),
     (b'"arguments":"', b'"}}]'),

@@ -17,7 +17,7 @@ from abg.dialects.counts import count_of, mapping, text
 from abg.dialects.edits import said, with_member
 from abg.dialects.fingerprints import digest_of_last
 from abg.dialects.protocol import Meter, Refusal
-from abg.dialects.readjson import Reader, read, scan
+from abg.dialects.readjson import read, reader, scan
 from abg.dialects.relay import Strainer
 from abg.dialects.responses_meter import ResponsesMeter
 from abg.dialects.speech import cleaned, openai_error, openai_refusal
@@ -40,7 +40,7 @@ class _Ask(msgspec.Struct):
     client_metadata: Any = None
 
 
-_ASK = Reader(_Ask)
+_ASK = reader(_Ask)
 
 
 class OpenAI(ABC):

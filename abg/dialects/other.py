@@ -24,7 +24,7 @@ from abg.dialects.other_meter import (
     SilentMeter,
 )
 from abg.dialects.protocol import Meter, Refusal
-from abg.dialects.readjson import Reader, scan
+from abg.dialects.readjson import reader, scan
 from abg.dialects.speech import (
     anthropic_error,
     anthropic_refusal,
@@ -56,7 +56,7 @@ class _Ask(msgspec.Struct):
     requests: list[_Request] | None = None
 
 
-_ASK = Reader(_Ask)
+_ASK = reader(_Ask)
 _LIMITS = ("max_output_tokens", "max_tokens", "max_tokens_to_sample")
 
 

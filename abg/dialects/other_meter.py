@@ -15,7 +15,7 @@ from abg.dialects.answer import AnswerMeter
 from abg.dialects.anthropic_usage import AnthropicUsage
 from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
 from abg.dialects.openai_usage import image_sampling, tokens_of
-from abg.dialects.readjson import Reader, last_object
+from abg.dialects.readjson import last_object, reader
 from abg.dialects.sse import LONGEST, fields_of
 from abg.usage import Reading, Sampling
 
@@ -55,8 +55,8 @@ _ONE_BATCH = 64 << 10
 """Bytes kept of what is not results: a batch alone is no longer."""
 _ERROR_STANDS_IN = 256
 """Bytes of an answer that was cut, in which its error would stand."""
-_ANSWER = Reader(_Answer)
-_LINE = Reader(_Line)
+_ANSWER = reader(_Answer)
+_LINE = reader(_Line)
 
 
 class SilentMeter(AnswerMeter):

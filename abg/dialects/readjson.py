@@ -13,16 +13,17 @@ import json
 import re
 import types
 import typing
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import msgspec
 
-__all__ = ["Reader", "last_object", "read", "scan"]
+__all__ = ["last_object", "read", "reader", "scan"]
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 _LENIENT = json.JSONDecoder(strict=False)
-_DECODE = msgspec.json.decode
+_DECODE = msgspec.json.Decoder().decode
 _FAILURES = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError)
 _KEY = rb'"%s"\s*:\s*(?=\{)'
 _SCANNED = {
@@ -31,26 +32,26 @@ _SCANNED = {
 }
 
 
-class Reader(Generic[S]):
-    """Reads JSON objects into one shape, whatever else they hold.
+def reader(shape: type[S]) -> Callable[[bytes], S | None]:
+    """What reads JSON objects into one shape, whatever else they hold.
+
+    It returns the object, or None if the text is no JSON object.
 
     Args:
         shape: a ``Struct`` whose fields all have defaults. Their types are ``Any`` (checked by
             whoever uses them), another such ``Struct`` or a list of them; each may be ``None``.
     """
+    decode = msgspec.json.Decoder(shape).decode
 
-    def __init__(self, shape: type[S]) -> None:
-        self._shape = shape
-        self._decode = msgspec.json.Decoder(shape).decode
-
-    def __call__(self, data: bytes) -> S | None:
-        """The object, or None if the text is no JSON object."""
+    def shaped(data: bytes) -> S | None:
         try:
-            return self._decode(data)
+            return decode(data)
         except _FAILURES:
             pass
         value = _lenient(data)
-        return _shaped(self._shape, value) if isinstance(value, dict) else None
+        return cast("S", _shaped(shape, value)) if isinstance(value, dict) else None
+
+    return shaped
 
 
 def read(data: bytes) -> Any:

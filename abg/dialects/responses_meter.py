@@ -16,7 +16,7 @@ from abg.call import Call
 from abg.dialects.answer import AnswerMeter
 from abg.dialects.counts import CLAMPED, Counts, mapping, text
 from abg.dialects.openai_usage import OpenAIUsage, image_sampling, tokens_of
-from abg.dialects.readjson import Reader, last_object
+from abg.dialects.readjson import last_object, reader
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
 from abg.usage import Reading, Sampling
@@ -54,9 +54,9 @@ class _Event(msgspec.Struct):
     output_index: Any = None
 
 
-_EVENT = Reader(_Event)
+_EVENT = reader(_Event)
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
-_RESPONSE = Reader(_Response)
+_RESPONSE = reader(_Response)
 # As the API spells what it sends most: it needs no closer look.
 _DELTAS = tuple(
     f'event: response.{kind}.delta\ndata: {{"type":"response.{kind}.delta"'.encode()

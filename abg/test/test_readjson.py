@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from abg.dialects import readjson
 from abg.dialects.counts import MOST, Counts, mapping, text
-from abg.dialects.readjson import Reader, last_object, read, scan
+from abg.dialects.readjson import last_object, read, reader, scan
 
 
 class Inner(msgspec.Struct):
@@ -25,7 +25,7 @@ class Shape(msgspec.Struct):
     many: list[Inner] | None = None
 
 
-READ = Reader(Shape)
+READ = reader(Shape)
 EMOJI = b'{"model":"m","text":"cut \\ud83d emoji","inner":{"a":1},"many":[{"a":2}]}'
 
 
