@@ -618,8 +618,9 @@ class Vendors(TestCase):
         port = await self.serve_tls()
         pool, origin = self.pool(ca_file=str(self.authority.file)), f"https://127.0.0.1:{port}"
         await self.ask(pool, origin)
-        # The vendor's goodbye lies in the socket, unseen, when the next call goes out.
+        # The vendor has said goodbye, and reads no more; it is unseen when the next call goes out.
         tls = self.vendor.connections[0].transport
+        tls.transport.pauseProducing()
         tls.getHandle().shutdown()
         tls.transport.socket.send(tls.getHandle().bio_read(1000))
         with mock.patch("abg.wire.vendor.look", unsuspecting):

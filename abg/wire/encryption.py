@@ -13,14 +13,18 @@ from service_identity import VerificationError
 from twisted.internet._sslverify import IOpenSSLTrustRoot
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.ssl import optionsForClientTLS
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from abg.errors import ConfigError
 from abg.wire.late_tls import NoTLS
+from abg.wire.outlet import sender
 
 __all__ = ["Encryption", "Roots", "why_not_encrypted"]
+
+_RECORDS_BYTES = 32_768
+"""Sent at once: more than one write of at most 16,384 bytes makes."""
 
 
 @implementer(IOpenSSLTrustRoot)
@@ -55,12 +59,26 @@ class Roots:
             context.load_verify_locations(self.ca_file)
 
 
-class WatchedTLS(BufferingTLSTransport):
+class WatchedTLS(TLSMemoryBIOProtocol):
     """TLS under a ``VendorConnection``, which it tells of a vendor that closes it in order.
 
     The record that says so came with the acknowledgements of its moment; when the connection is
     lost at last, others have come (``abg.wire.tcpstate``).
+
+    A request is encrypted and sent at once: Twisted's own class gathers what is written until the
+    next turn of its loop, and queues it for the one after.
     """
+
+    def makeConnection(self, transport: Any) -> None:
+        self._send = sender(transport)
+        super().makeConnection(transport)
+
+    def _flushSendBIO(self) -> None:
+        try:
+            encrypted = self._tlsConnection.bio_read(_RECORDS_BYTES)
+        except SSL.WantReadError:
+            return
+        self._send(encrypted)
 
     def dataReceived(self, data: bytes) -> None:
         connection: Any = self.wrappedProtocol
