@@ -398,7 +398,7 @@ entries = st.builds(
 
 
 @given(entries)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_any_entry_survives_its_line(entry: Entry) -> None:
     line = encode(entry, digest(b"before"))
     assert line.count(b"\n") == 1 and line.endswith(b"}\n")
@@ -420,7 +420,7 @@ keys = st.sampled_from(["ts", "date", "ts_ms", "cost_usd", "session_id", "action
     st.integers(0, 400),
     st.binary(max_size=8),
 )
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_the_readers_never_raise_and_never_disagree(
     base: dict[str, Any], more: dict[str, Any], at: int, bytes_in_between: bytes
 ) -> None:
