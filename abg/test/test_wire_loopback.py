@@ -36,7 +36,6 @@ from abg.wire.tunnel import Proxies
 
 reactor: Any = global_reactor
 GET = b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-POST = b"POST /v1/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%b"
 
 
 def folder_for(test: TestCase) -> Path:
@@ -165,25 +164,6 @@ class Sockets(Served):
                 self.assertIn(secret, clear)
             self.assertNotIn(b"HTTP/1.", raw)
             self.assertNotIn(secret, raw)
-
-    async def test_a_large_body_is_read_in_large_pieces(self) -> None:
-        sizes = []
-
-        def answer(seen: Seen) -> None:
-            (lane,) = self.factory.lanes
-            sizes.append(lane.transport.bufferSize)
-            whole(seen)
-
-        self.application.when["end"] = answer
-        port = await self.listen()
-        body = bytes(range(256)) * 4_000
-        small = POST % (5, b"small")
-        got = await deferToThread(talk, port, small + POST % (len(body), body) + small, 3)
-        self.assertEqual(got.count(b"hello"), 3)
-        seen = self.application.seen[1]
-        self.assertTrue(seen.body == body)
-        self.assertGreater(max(map(len, seen.pieces)), 65_536)
-        self.assertEqual(sizes, [65_536] * 3)
 
     async def test_draining_waits_for_the_last_byte(self) -> None:
         body = b"x" * 3_000_000

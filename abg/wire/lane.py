@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["FastLane"]
 
 LARGE_BODY = 1_000_000
-LARGE_READS = 100_000
-"""Size of a body from which on it is read in large pieces."""
 
 HEAD, COUNTED, CHUNKED, ANSWER, DRAIN, SITE = range(6)
 
@@ -175,10 +173,8 @@ class FastLane(ClientConnection):
             else:
                 self._phase = COUNTED
                 self._left = length
-                if length > LARGE_READS:
-                    self.read_large(True)
-                    if length > LARGE_BODY:
-                        factory.large_body_at = factory.now + 1
+                if length > LARGE_BODY:
+                    factory.large_body_at = factory.now + 1
         exchange = LaneExchange(self, request.method, target, request.headers, self.peer, length)
         self.exchange = exchange
         handler = factory.application.begin(exchange)
@@ -205,8 +201,6 @@ class FastLane(ClientConnection):
             data = data[:left]
         else:
             self._buffer = b""
-        if (exchange.content_length or 0) > LARGE_READS:
-            self.read_large(False)
         self._phase = ANSWER
         self._came = 0
         exchange.handler.body(data)
