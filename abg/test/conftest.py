@@ -1,5 +1,7 @@
 """What all tests share: skips that may not happen, and a network that is only loopback.
 
+On Linux they run in the reactor of ``abg proxy``; ``trial abg`` runs them in Twisted's own.
+
 With ``ABG_TEST_REQUIRE_ALL=1`` a skipped test is a failed one: where every program was installed,
 nothing has a reason to be left out.
 """
@@ -7,6 +9,7 @@ nothing has a reason to be left out.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -15,6 +18,11 @@ import pytest
 from abg.test.clients import loopback
 
 __all__ = ["loopback_network", "pytest_make_collect_report", "pytest_runtest_makereport"]
+
+if sys.platform == "linux":
+    from abg.wire.epoll import install
+
+    install()
 
 REQUIRE_ALL = os.environ.get("ABG_TEST_REQUIRE_ALL") == "1"
 

@@ -8,13 +8,17 @@ import sys
 from typing import Any
 
 import pytest
+from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.protocol import Protocol
 from twisted.python import log
 
 if sys.platform != "linux":
     pytest.skip("epoll is Linux's", allow_module_level=True)
 
 from abg.wire.epoll import BareEpoll
+from abg.wire.outlet import SMALL, Sender
+from abg.wire.turn import MOST_POSTED
 
 
 class Reader(FileDescriptor):
@@ -136,3 +140,103 @@ def test_it_is_installed_where_there_is_none_yet(first: str, expected: str) -> N
     program += "from twisted.internet import reactor\nprint(type(reactor).__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.decode().startswith(expected)
+
+
+# -- what leaves at the end of a turn --------------------------------------------------------------
+
+
+class Peer(tcp.Connection):
+    """A connection of ours, and the socket at its other end."""
+
+    def __init__(self, reactor: BareEpoll) -> None:
+        near, self.far = socket.socketpair()
+        near.setblocking(False)
+        super().__init__(near, Protocol(), reactor)
+        self.far.setblocking(False)
+        self.connected = 1
+
+    @property
+    def got(self) -> bytes:
+        try:
+            return self.far.recv(1_000_000)
+        except BlockingIOError:
+            return b""
+
+    def shut(self) -> None:
+        self.socket.close()
+        self.far.close()
+
+
+@pytest.fixture
+def peers(reactor: BareEpoll) -> Any:
+    made = [Peer(reactor) for _ in range(MOST_POSTED)]
+    yield made
+    for peer in made:
+        peer.shut()
+
+
+def test_what_is_sent_leaves_at_the_end_of_the_turn(reactor: BareEpoll, peers: list[Peer]) -> None:
+    senders = [Sender(peer) for peer in peers[:3]]
+    for sender in senders:
+        sender.send(b"one ")
+    senders[0].send(b"two")
+    assert [peer.got for peer in peers[:3]] == [b"", b"", b""]
+    reactor.turn.end()
+    assert [peer.got for peer in peers[:3]] == [b"one two", b"one ", b"one "]
+    reactor.turn.end()
+    assert peers[0].got == b""
+
+
+def test_the_reactor_ends_its_turns(reactor: BareEpoll, peers: list[Peer]) -> None:
+    reader = Reader(reactor)
+    reader.then = lambda: Sender(peers[0]).send(b"by an event")
+    reader.far.send(b"x")
+    reactor.doIteration(0)
+    assert peers[0].got == b"by an event"
+    Sender(peers[1]).send(b"by a timed call")
+    reactor.doIteration(0)
+    assert peers[1].got == b"by a timed call"
+
+
+def test_no_turn_gathers_many(reactor: BareEpoll, peers: list[Peer]) -> None:
+    for peer in peers:
+        Sender(peer).send(b"x")
+    assert [peer.got for peer in peers] == [b"x"] * MOST_POSTED
+
+
+def test_what_is_large_does_not_wait_and_keeps_its_place(
+    reactor: BareEpoll, peers: list[Peer]
+) -> None:
+    sender = Sender(peers[0])
+    sender.send(b"first ")
+    sender.send(b"y" * (SMALL + 1))
+    assert peers[0].got == b"first " + b"y" * (SMALL + 1)
+    sender.send(b"third ")
+    sender.send_view(memoryview(b"fourth"))
+    assert peers[0].got == b"third fourth"
+
+
+def test_who_is_in_a_hurry_flushes_and_who_breaks_off_forgets(
+    reactor: BareEpoll, peers: list[Peer]
+) -> None:
+    first, second, hasty = Sender(peers[0]), Sender(peers[1]), Sender(peers[2], at_once=True)
+    first.send(b"last words")
+    first.flush()
+    second.send(b"never said")
+    second.forget()
+    hasty.send(b"now")
+    assert (peers[0].got, peers[2].got) == (b"last words", b"now")
+    reactor.turn.end()
+    assert (peers[0].got, peers[1].got) == (b"", b"")
+
+
+def test_what_the_socket_does_not_take_follows(reactor: BareEpoll, peers: list[Peer]) -> None:
+    sender, data = Sender(peers[0]), b"z" * SMALL
+    for _ in range(20):
+        sender.send(data)
+        reactor.turn.end()
+    got = 0
+    while more := len(peers[0].got):
+        got += more
+        reactor.doIteration(0)
+    assert got == 20 * SMALL

@@ -98,6 +98,7 @@ class ClientConnection(Protocol):
         self.closing = True
         self.mark = self.factory.now
         transport: Any = self.transport
+        self._outlet.sender.forget()
         transport.abortConnection()
 
     def end_writing(self) -> None:

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from abg.errors import ConfigError
 from abg.wire.late_tls import NoTLS
-from abg.wire.outlet import sender
+from abg.wire.outlet import Sender
 
 __all__ = ["Encryption", "Roots", "why_not_encrypted"]
 
@@ -70,7 +70,7 @@ class WatchedTLS(TLSMemoryBIOProtocol):
     """
 
     def makeConnection(self, transport: Any) -> None:
-        self._send = sender(transport)
+        self._send = Sender(transport, at_once=True).send
         super().makeConnection(transport)
 
     def _flushSendBIO(self) -> None:

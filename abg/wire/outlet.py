@@ -1,4 +1,4 @@
-"""The ways out, to a client or a vendor: to the socket at once when nothing is queued before.
+"""The ways out, to a client or a vendor: straight to the socket when nothing is queued before.
 
 Twisted queues every write for the next turn of its loop and pays two ``epoll_ctl`` for it; at one
 write for each streamed token that is a fifth of a token's cost, and a turn of delay.
@@ -14,9 +14,13 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from abg.wire.turn import Turn
 from abg.wire.valve import Valve
 
-__all__ = ["Outlet", "plain_tcp", "sender"]
+__all__ = ["Outlet", "Sender", "plain_tcp"]
+
+SMALL = 65_536
+"""Bytes that may wait for the end of a turn; nothing is gained with more."""
 
 
 def plain_tcp(transport: Any) -> tcp.Connection | None:
@@ -30,10 +34,55 @@ def plain_tcp(transport: Any) -> tcp.Connection | None:
     return None
 
 
-def sender(transport: Any) -> Callable[[bytes | memoryview], None]:
-    """A function that writes to ``transport``: at once where it can, else behind what is queued."""
-    direct = plain_tcp(transport)
-    return partial(_queue, transport) if direct is None else partial(_send, direct)
+class Sender:
+    """Writes to ``transport`` around its queue, where it may be written so, else behind it.
+
+    What is small waits for the end of the reactor's turn (``abg.wire.turn``), if it has one: then
+    ``flush`` goes before whatever else is done to the transport.
+
+    Args:
+        at_once: do not wait.
+    """
+
+    __slots__ = ("_turn", "_waiting", "_write")
+
+    def __init__(self, transport: Any, *, at_once: bool = False) -> None:
+        direct = plain_tcp(transport)
+        self._write = partial(_queue, transport) if direct is None else partial(_send, direct)
+        self._turn: Turn | None = None
+        if direct is not None and not at_once:
+            self._turn = getattr(direct.reactor, "turn", None)
+        self._waiting: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        """Write it, now or when the turn ends."""
+        turn, waiting = self._turn, self._waiting
+        if turn is None or len(data) > SMALL:
+            if waiting:
+                self.flush()
+            self._write(data)
+            return
+        waiting.append(data)
+        if len(waiting) == 1:
+            turn.post(self.flush)
+
+    def send_view(self, data: memoryview) -> None:
+        """Write a piece of something large, now."""
+        if self._waiting:
+            self.flush()
+        self._write(data)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        waiting = self._waiting
+        if waiting:
+            data = waiting[0] if len(waiting) == 1 else b"".join(waiting)
+            waiting.clear()
+            self._write(data)
+
+    def forget(self) -> None:
+        """What waits shall not be written: the connection is broken."""
+        self._waiting.clear()
 
 
 def _send(direct: Any, data: bytes | memoryview) -> None:
@@ -71,12 +120,21 @@ class Outlet:
         emptied: called at once when the socket takes more, from within the transport.
 
     Attributes:
-        send: writes to the transport, see ``sender``.
+        send: writes to the transport, see ``Sender``.
         direct: the transport itself, where it is plain TCP.
         full_since: reading of ``clock`` at which the socket became full.
     """
 
-    __slots__ = ("_emptied", "_transport", "clock", "direct", "full_since", "send", "valve")
+    __slots__ = (
+        "_emptied",
+        "_transport",
+        "clock",
+        "direct",
+        "full_since",
+        "send",
+        "sender",
+        "valve",
+    )
 
     def __init__(
         self,
@@ -90,7 +148,8 @@ class Outlet:
         self._emptied = emptied
         self.clock = clock
         self.direct: Any = plain_tcp(transport)
-        self.send = sender(transport)
+        self.sender = Sender(transport)
+        self.send = self.sender.send
         self.full_since = 0
         self.valve = Valve(reactor, tell)
 
@@ -105,6 +164,7 @@ class Outlet:
 
     def shut(self) -> None:
         """Leave the transport, so that it can close or have another producer."""
+        self.sender.flush()
         self.valve.stop()
         self._transport.unregisterProducer()
 

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from abg.wire.chunked import ChunkedBody, MalformedBody
 from abg.wire.head import AnswerHead, BadAnswer, head_end, read_answer
-from abg.wire.outlet import sender
+from abg.wire.outlet import Sender
 from abg.wire.tcpstate import acknowledged_bytes, before_loss, look, tcp_below
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class VendorConnection(Protocol):
         self._chunks: ChunkedBody | None = None
         self._keep = False
         # The request's way out.
+        self._sender: Any = None
         self._send: Any = None
         self._body: bytes | memoryview = b""
         self._offset = 0
@@ -79,7 +80,8 @@ class VendorConnection(Protocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        self._send = sender(transport)
+        self._sender = Sender(transport)
+        self._send = self._sender.send
         self._tcp = tcp_below(transport)
         if self._tcp is not None:
             if self._tcp is transport:
@@ -258,7 +260,7 @@ class VendorConnection(Protocol):
                 self._uploaded()
                 return
             self._offset = offset + _SLICE
-            self._send(body[offset : offset + _SLICE])
+            self._sender.send_view(body[offset : offset + _SLICE])
 
     def _uploaded(self) -> None:
         if self._uploading:
@@ -374,6 +376,7 @@ class VendorConnection(Protocol):
             self.closing = True
             self.since = self.pool.now
             transport: Any = self.transport
+            self._sender.flush()
             transport.loseConnection()
 
     def drop(self) -> None:
@@ -383,4 +386,5 @@ class VendorConnection(Protocol):
         self._phase = CLOSED
         self._body = b""
         transport: Any = self.transport
+        self._sender.forget()
         transport.abortConnection()
