@@ -50,7 +50,7 @@ class Exchange(Protocol):
         """A piece of the answer's body; it may wait in memory until ``flush`` or ``finish``."""
 
     def flush(self) -> None:
-        """Send what was written so far, in one piece, now."""
+        """Send what was written so far, in one piece, in this turn of the reactor."""
 
     def finish(self) -> None:
         """The answer is complete; sends what is left. The connection may serve the next one."""

@@ -97,7 +97,7 @@ def test_a_fault_in_losing_a_connection_is_told_too(
     reactor: BareEpoll, logged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = Reader(reactor), Reader(reactor)
-    monkeypatch.setattr(reactor, "_doReadOrWrite", lambda reader, *_: reader.doRead())
+    monkeypatch.setattr(reactor, "_read", lambda reader: reader.doRead())
     first.then = crash
     for reader in (first, second):
         reader.far.send(b"x")
@@ -126,7 +126,7 @@ def test_an_interrupt_goes_through(reactor: BareEpoll, monkeypatch: pytest.Monke
 
     reader.then = interrupt
     reader.far.send(b"x")
-    monkeypatch.setattr(reactor, "_doReadOrWrite", lambda reader, *_: reader.doRead())
+    monkeypatch.setattr(reactor, "_read", lambda reader: reader.doRead())
     with pytest.raises(KeyboardInterrupt):
         reactor.doIteration(0)
 
@@ -170,6 +170,7 @@ class Peer(tcp.Connection):
 @pytest.fixture
 def peers(reactor: BareEpoll) -> Any:
     made = [Peer(reactor) for _ in range(MOST_POSTED)]
+    reactor.turn.gathers = True
     yield made
     for peer in made:
         peer.shut()
@@ -187,14 +188,26 @@ def test_what_is_sent_leaves_at_the_end_of_the_turn(reactor: BareEpoll, peers: l
     assert peers[0].got == b""
 
 
-def test_the_reactor_ends_its_turns(reactor: BareEpoll, peers: list[Peer]) -> None:
-    reader = Reader(reactor)
-    reader.then = lambda: Sender(peers[0]).send(b"by an event")
+def test_what_is_sent_for_several_events_leaves_together(
+    reactor: BareEpoll, peers: list[Peer]
+) -> None:
+    readers = [Reader(reactor), Reader(reactor)]
+    seen = []
+    for reader, peer in zip(readers, peers, strict=False):
+        reader.then = lambda peer=peer: (Sender(peer).send(b"sent"), seen.append(peer.got))
+        reader.far.send(b"x")
+    reactor.doIteration(0)
+    assert seen == [b"", b""]
+    assert [peer.got for peer in peers[:2]] == [b"sent", b"sent"]
+
+
+def test_one_event_and_a_timed_call_wait_for_nobody(reactor: BareEpoll, peers: list[Peer]) -> None:
+    reader, seen = Reader(reactor), []
+    reader.then = lambda: (Sender(peers[0]).send(b"by an event"), seen.append(peers[0].got))
     reader.far.send(b"x")
     reactor.doIteration(0)
-    assert peers[0].got == b"by an event"
+    assert seen == [b"by an event"]
     Sender(peers[1]).send(b"by a timed call")
-    reactor.doIteration(0)
     assert peers[1].got == b"by a timed call"
 
 

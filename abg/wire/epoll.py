@@ -13,6 +13,8 @@ these names: abg's own lines say whose they are.
 from __future__ import annotations
 
 import sys
+from select import EPOLLIN
+from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
@@ -36,17 +38,21 @@ class BareEpoll(EPollReactor):
         Args:
             timeout: seconds at most; None: as long as it takes.
         """
-        turn = self.turn
-        turn.end()  # of what timed calls have sent
         wait = -1 if timeout is None else timeout
-        selectables, act = self._selectables, self._doReadOrWrite
-        for number, event in self._poller.poll(wait, len(selectables)):
+        selectables, turn = self._selectables, self.turn
+        read, act = self._read, self._doReadOrWrite
+        events = self._poller.poll(wait, len(selectables))
+        turn.gathers = len(events) > 1
+        for number, event in events:
             selectable = selectables.get(number)
             if selectable is None:
                 # Closed by one of those before it.
                 continue
             try:
-                act(selectable, number, event)
+                if event == EPOLLIN:
+                    read(selectable)
+                else:
+                    act(selectable, number, event)
             except KeyboardInterrupt:
                 raise
             except BaseException:
@@ -54,6 +60,16 @@ class BareEpoll(EPollReactor):
         turn.end()
 
     doIteration = doPoll
+
+    def _read(self, selectable: Any) -> None:
+        """``_doReadOrWrite`` where there is only something to read, as nearly always."""
+        try:
+            why = selectable.doRead()
+        except BaseException as fault:
+            why = fault
+            log.err()
+        if why:
+            self._disconnectSelectable(selectable, why, True)
 
 
 def install() -> None:

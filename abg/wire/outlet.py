@@ -57,7 +57,7 @@ class Sender:
     def send(self, data: bytes) -> None:
         """Write it, now or when the turn ends."""
         turn, waiting = self._turn, self._waiting
-        if turn is None or len(data) > SMALL:
+        if turn is None or not turn.gathers or len(data) > SMALL:
             if waiting:
                 self.flush()
             self._write(data)

@@ -16,21 +16,30 @@ MOST_POSTED = 16
 
 
 class Turn:
-    """Who has something to send before the turn is over."""
+    """Who has something to send before the turn is over.
 
-    __slots__ = ("_posted",)
+    Attributes:
+        gathers: it is worth waiting for its end: more than one event came.
+    """
+
+    __slots__ = ("_posted", "gathers")
 
     def __init__(self) -> None:
+        self.gathers = False
         self._posted: list[Callable[[], None]] = []
 
     def post(self, leave: Callable[[], None]) -> None:
         """Have a function called before the turn is over."""
         self._posted.append(leave)
         if len(self._posted) >= MOST_POSTED:
-            self.end()
+            self._leave()
 
     def end(self) -> None:
         """Call all that were posted, also those that are posted meanwhile."""
+        self.gathers = False
+        self._leave()
+
+    def _leave(self) -> None:
         while self._posted:
             posted, self._posted = self._posted, []
             for leave in posted:
