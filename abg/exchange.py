@@ -18,11 +18,32 @@ Contract of both:
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from abg.call import Headers
 
-__all__ = ["AnswerListener", "Application", "Exchange", "Handler", "Upstreams", "VendorCall"]
+__all__ = [
+    "AnswerListener",
+    "Application",
+    "Exchange",
+    "Handler",
+    "Kin",
+    "Upstreams",
+    "VendorCall",
+]
+
+
+class Kin:
+    """What requests have in common whose heads differ in nothing but the length of the body.
+
+    An agent sends the same head with each of its calls. Who stands behind the server keeps here
+    what follows from method, target and headers alone, and need not work it out again.
+    """
+
+    __slots__ = ("papers",)
+
+    def __init__(self) -> None:
+        self.papers: Any = None
 
 
 class Exchange(Protocol):
@@ -36,6 +57,8 @@ class Exchange(Protocol):
     """The client's address, for messages."""
     content_length: int | None
     """Length of the request body if it was declared; 0: no body; None: chunked."""
+    kin: Kin
+    """Shared with earlier requests of the connection whose heads were alike."""
 
     def pause_body(self) -> None:
         """Stop reading the request body until ``resume_body``."""

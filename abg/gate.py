@@ -25,6 +25,7 @@ class Gate:
         self.headers: Headers = exchange.headers
         self.peer = exchange.peer
         self.content_length = exchange.content_length
+        self.kin = exchange.kin
 
     @property
     def shut(self) -> bool:

@@ -16,7 +16,7 @@ from abg.custody import Grant, is_token
 from abg.errors import AbgError, ConfigError
 from abg.keyring import Keyring
 
-__all__ = ["Forbidden", "Vault", "read_keys"]
+__all__ = ["Forbidden", "Vault", "read_keys", "token_in"]
 
 
 class Forbidden(AbgError):
@@ -63,9 +63,12 @@ class Vault:
         Raises:
             Forbidden: no good token where one is needed; the text never holds the credential.
         """
-        # Lengths first: most fields are neither, and lower() costs more than len().
-        credentials = [c for f in headers if len(f[0]) in _LENGTHS and (c := _credential(f))]
-        token = next((c for c in credentials if is_token(c)), None)
+        return self.admit(vendor, headers, token_in(headers))
+
+    def admit(
+        self, vendor: str, headers: Headers, token: str | None
+    ) -> tuple[Headers, Grant | None]:
+        """``open``, for who knows already which token the headers hold."""
         key = self.keys.get(vendor)
         if key is None:
             if token is not None:
@@ -91,6 +94,13 @@ class Vault:
         else:
             kept.append((b"Authorization", b"Bearer " + raw))
         return kept, grant
+
+
+def token_in(headers: Headers) -> str | None:
+    """The token of abg's own that a request presents."""
+    # Lengths first: most fields are neither, and lower() costs more than len().
+    credentials = [c for f in headers if len(f[0]) in _LENGTHS and (c := _credential(f))]
+    return next((c for c in credentials if is_token(c)), None)
 
 
 _AUTH = frozenset((b"authorization", b"x-api-key"))

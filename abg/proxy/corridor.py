@@ -20,9 +20,10 @@ from abg.guard import Guard
 from abg.proxy.answers import say
 from abg.proxy.free import FreeCall
 from abg.proxy.paid import PaidCall
+from abg.proxy.papers import Papers
 from abg.proxy.passage import Passage
 from abg.routing import Kind, Router
-from abg.vault import Forbidden, Vault
+from abg.vault import Forbidden, Vault, token_in
 
 __all__ = ["Corridor"]
 
@@ -84,23 +85,21 @@ class Corridor:
         self.router.bound = address
 
     def begin(self, exchange: Exchange) -> Handler:
-        headers = exchange.headers
-        route = self.router.route(exchange.method, exchange.target, headers)
-        dialect = DIALECTS[route.dialect]
-        reason = check_access(headers, self.config, *self.bound, check_host=self._check_host)
-        if reason is not None:
+        papers: Papers = exchange.kin.papers or self._papers(exchange)
+        route, dialect = papers.route, papers.dialect
+        if papers.refusal is not None:
             self.guard.tally.count("forbidden")
-            return say(exchange, dialect.error(403, reason))
+            return say(exchange, dialect.error(403, papers.refusal))
         kind = route.kind
         if kind in FORWARDED:
             try:
-                headers, grant = self.vault.open(route.upstream, headers)
+                headers, grant = self.vault.admit(route.upstream, exchange.headers, papers.token)
             except Forbidden as forbidden:
                 self.guard.tally.count("forbidden")
                 return say(exchange, dialect.refusal(str(forbidden), kind="spent"))
             if kind is Kind.MODEL or kind is Kind.UNMETERED:
-                return self._enter(PaidCall(self, exchange, route, dialect, headers, grant))
-            return self._enter(FreeCall(self, exchange, route, dialect, headers, grant))
+                return self._enter(PaidCall(self, exchange, papers, headers, grant))
+            return self._enter(FreeCall(self, exchange, papers, headers, grant))
         if kind is Kind.UPGRADE:
             self.guard.tally.count("upgrade_refused")
             return say(exchange, Refusal(426, b"Upgrade Required", [(b"Upgrade", b"HTTP/1.1")]))
@@ -108,6 +107,19 @@ class Corridor:
         status = route.status or 404
         text = route.message or "abg knows no such path; it serves the Anthropic and OpenAI APIs"
         return say(exchange, dialect.error(status, text))
+
+    def _papers(self, exchange: Exchange) -> Papers:
+        headers, router = exchange.headers, self.router
+        route = router.route(exchange.method, exchange.target, headers)
+        papers = exchange.kin.papers = Papers(
+            route,
+            DIALECTS[route.dialect],
+            headers,
+            refusal=check_access(headers, self.config, *self.bound, check_host=self._check_host),
+            token=token_in(headers),
+            extra=router.extra_headers(route.upstream) if route.kind in FORWARDED else [],
+        )
+        return papers
 
     def refuse(self, exchange: Exchange, status: int, message: str) -> None:
         """A door refuses a request itself (head too large, …): in the dialect's shape."""

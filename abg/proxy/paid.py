@@ -13,7 +13,6 @@ from abg.book import Verdict
 from abg.call import Headers
 from abg.custody import Grant
 from abg.decompress import decoder_for
-from abg.dialects import Dialect
 from abg.errors import LedgerUnavailable, UnreadableBody
 from abg.exchange import Exchange
 from abg.flight import Flight
@@ -21,9 +20,9 @@ from abg.gate import Gate
 from abg.headers import for_client
 from abg.proxy.answers import say
 from abg.proxy.ending import Ending
+from abg.proxy.papers import Papers, header
 from abg.proxy.passage import Passage
 from abg.proxy.strict import Strict, StrictHouse
-from abg.routing import Kind, Route
 
 __all__ = ["PaidCall"]
 
@@ -53,13 +52,12 @@ class PaidCall(Passage):
         self,
         corridor: PaidHouse,
         exchange: Exchange,
-        route: Route,
-        dialect: Dialect,
+        papers: Papers,
         headers: Headers,
         grant: Grant | None,
     ) -> None:
         self._gate = None if corridor.durable is None else Gate(exchange)
-        super().__init__(corridor, self._gate or exchange, route, dialect, headers, grant)
+        super().__init__(corridor, self._gate or exchange, papers, headers, grant)
         self._guard = corridor.guard
         self._flight: Flight | None = None
         self._chunks: list[bytes] = []
@@ -75,7 +73,7 @@ class PaidCall(Passage):
     def start(self) -> None:
         exchange, corridor = self._exchange, self._corridor
         length = exchange.content_length
-        if not reads_whole(self._route, exchange.headers):
+        if not self._papers.whole:
             exchange.pause_body()
             self._ask(b"")
             return
@@ -154,7 +152,7 @@ class PaidCall(Passage):
 
     def _plain(self, body: bytes) -> bytes | None:
         """The body, decompressed; None if nobody can."""
-        encoding = header(self._exchange.headers, b"content-encoding")
+        encoding = self._papers.coding
         if not encoding or not body:
             return body
         try:
@@ -193,7 +191,7 @@ class PaidCall(Passage):
     def _forward(self, flight: Flight) -> None:
         exchange, body = self._exchange, self._body
         self._body = None
-        if not reads_whole(self._route, exchange.headers):
+        if not self._papers.whole:
             self._send(None if exchange.content_length != 0 else b"")
             exchange.resume_body()
             return
@@ -357,21 +355,6 @@ class PaidCall(Passage):
         place, self._place = self._place, None
         if place is not None:
             place.leave()
-
-
-def reads_whole(route: Route, headers: Headers) -> bool:
-    """Bodies of metered calls, and JSON ones; an upload to an unmetered path streams."""
-    if route.kind is Kind.MODEL:
-        return True
-    return b"json" in header(headers, b"content-type").lower()
-
-
-def header(headers: Headers, name: bytes) -> bytes:
-    size = len(name)
-    for key, value in headers:
-        if len(key) == size and key.lower() == name:
-            return value
-    return b""
 
 
 def without(headers: Headers, name: bytes) -> Headers:

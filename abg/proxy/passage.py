@@ -8,13 +8,13 @@ from typing import Protocol
 from abg.call import Headers
 from abg.custody import Grant
 from abg.decompress import Decoder, decoder_for
-from abg.dialects import Dialect
 from abg.errors import UnreadableBody
 from abg.exchange import Exchange, Upstreams, VendorCall
 from abg.guard import Guard
 from abg.headers import for_client, for_vendor
 from abg.proxy.answers import say
-from abg.routing import Route, Router
+from abg.proxy.papers import Papers
+from abg.routing import Router
 
 __all__ = ["House", "Passage"]
 
@@ -49,8 +49,7 @@ class Passage(ABC):
         self,
         corridor: House,
         exchange: Exchange,
-        route: Route,
-        dialect: Dialect,
+        papers: Papers,
         headers: Headers,
         grant: Grant | None,
     ) -> None:
@@ -58,8 +57,9 @@ class Passage(ABC):
         self._exchange = exchange
         self._headers = headers
         self._grant = grant
-        self._route = route
-        self._dialect = dialect
+        self._papers = papers
+        self._route = papers.route
+        self._dialect = papers.dialect
         self._vendor: VendorCall | None = None
         self._answered = False
         self._done = False
@@ -204,9 +204,11 @@ class Passage(ABC):
 
     def _send(self, body: bytes | None) -> None:
         route, router, length = self._route, self._corridor.router, self._exchange.content_length
-        outgoing = for_vendor(self._headers, router.extra_headers(route.upstream))
+        outgoing = self._papers.outgoing
+        if self._headers is not self._exchange.headers:
+            outgoing = for_vendor(self._headers, router.extra_headers(route.upstream))
         if body is None and length is not None:
-            outgoing.append((b"Content-Length", b"%d" % length))
+            outgoing = [*outgoing, (b"Content-Length", b"%d" % length)]
         self._vendor = self._corridor.upstreams.request(
             router.origin(route.upstream), self._exchange.method, route.target, outgoing, body, self
         )

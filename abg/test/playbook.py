@@ -25,7 +25,7 @@ from abg.call import Headers
 from abg.config import Config
 from abg.engine import counting_budgets
 from abg.errors import LedgerUnavailable
-from abg.exchange import AnswerListener
+from abg.exchange import AnswerListener, Kin
 from abg.guard import Guard
 from abg.keyring import Keyring
 from abg.ledger import Entry, Event
@@ -79,6 +79,7 @@ class Client:
         self.headers = headers
         self.peer = "127.0.0.1"
         self.content_length = length
+        self.kin = Kin()
         self.status = 0
         self.answer_headers: Headers = []
         self.received = b""
@@ -273,6 +274,10 @@ class Stage:
         """Send a whole request; ``split`` sends its body in pieces of that size."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         client = Client(method, target, list(CLAUDE if headers is None else headers), len(raw))
+        return self.send(client, raw, split)
+
+    def send(self, client: Client, raw: bytes, split: int = 0) -> Client:
+        """Send the request of a client."""
         client.handler = self.corridor.begin(client)
         step = split or len(raw) or 1
         for at in range(0, len(raw), step):

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from abg.test.playbook import CLAUDE, CODEX, LOCAL, Stage
+from abg.test.playbook import CLAUDE, CODEX, LOCAL, Client, Stage
 
 MESSAGE = {
     "type": "message",
@@ -497,3 +497,39 @@ def test_a_meter_that_cannot_even_be_made_is_no_cut(monkeypatch):
     stage.vendor().answer(200, MESSAGE)
     assert client.json == MESSAGE
     assert stage.entries[0].cost_source == "estimated"
+
+
+def test_requests_that_are_alike_are_judged_by_the_same_papers():
+    stage = Stage()
+    first = stage.ask(b"/v1/messages", ASK)
+    stage.vendor().answer(200, MESSAGE)
+    papers = first.kin.papers
+    second = Client(b"POST", b"/v1/messages", list(CLAUDE), 2)
+    second.kin = first.kin
+    stage.send(second, json.dumps({**ASK, "system": "longer"}).encode())
+    assert second.kin.papers is papers
+    assert stage.sent[0].headers == stage.sent[1].headers
+    stage.vendor().answer(200, MESSAGE)
+    assert [entry.cost_usd for entry in stage.entries] == [COST, COST]
+
+
+def test_a_length_is_said_of_its_own_request_only():
+    """An upload streams: its length is added to what the vendor gets, not to the papers."""
+    stage = Stage()
+    sent = [(b"content-type", b"application/octet-stream"), *CODEX]
+    for size in (3, 5):
+        stage.ask(b"/v1/files", b"x" * size, headers=sent)
+        lengths = [value for name, value in stage.vendor().headers if name == b"Content-Length"]
+        assert lengths == [b"%d" % size]
+
+
+@pytest.mark.parametrize("origin", ["http://evil.test", "http://127.0.0.1:1"])
+def test_who_is_refused_is_refused_each_time(origin):
+    stage = Stage()
+    headers = [*CLAUDE, (b"Origin", origin.encode())]
+    first = stage.ask(b"/v1/messages", ASK, headers=headers)
+    again = Client(b"POST", b"/v1/messages", headers, 2)
+    again.kin = first.kin
+    stage.send(again, b"{}")
+    assert (first.status, again.status, stage.sent) == (403, 403, [])
+    assert stage.guard.tally.counts["forbidden"] == 2

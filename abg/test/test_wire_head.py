@@ -14,6 +14,7 @@ from abg.wire.framing import answer_head, bodiless, declared_length, plain_refus
 from abg.wire.head import (
     BadAnswer,
     BadRequest,
+    HeadReader,
     guess_request,
     head_end,
     read_answer,
@@ -176,6 +177,77 @@ def test_what_we_accept_llhttp_reads_alike(
     assert peer.parser.get_method() == request.method
     assert peer.url == request.target
     assert [(n, v.rstrip(b" \t")) for n, v in peer.headers] == request.headers
+
+
+# Heads that are alike
+
+
+def told(head: bytes, read: Any) -> Any:
+    """All that is said of a head, but for its kin."""
+    try:
+        request = read(head)
+    except BadRequest as bad:
+        return bad.verdict
+    return [getattr(request, name) for name in request.__slots__ if name != "kin"]
+
+
+def test_heads_that_differ_in_the_length_of_the_body_are_kin() -> None:
+    reader = HeadReader()
+    first, second = (
+        reader.read(lines(b"X: 1", b"Content-Length: %d" % size, b"Y: 2")) for size in (7, 4_321)
+    )
+    assert first.kin is second.kin
+    assert (first.content_length, second.content_length) == (7, 4_321)
+    assert first.headers[2] == (b"Content-Length", b"7"), "the earlier one is left as it was"
+    assert second.headers[2] == (b"Content-Length", b"4321")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lines(b"X: 1", b"Content-Length: 7", b"Y: 3"),
+        lines(b"X: 2", b"Content-Length: 7", b"Y: 2"),
+        lines(b"X: 1", b"Content-Length: 7", b"Y: 2", first=b"POST /v1/other HTTP/1.1"),
+        lines(b"X: 1", b"Content-Length:  7", b"Y: 2"),
+        lines(b"X: 1", b"Content-Length: 7 ", b"Y: 2"),
+        lines(b"X: 1", b"Content-Length: 7\r\nZ: 1", b"Y: 2"),
+        lines(b"X: 1", b"Y: 2"),
+    ],
+)
+def test_other_heads_are_not(other: bytes) -> None:
+    reader = HeadReader()
+    first = reader.read(lines(b"X: 1", b"Content-Length: 7", b"Y: 2"))
+    second = reader.read(other)
+    assert first.kin is not second.kin
+    assert told(other, HeadReader().read) == told(other, read_request)
+
+
+@pytest.mark.parametrize("length", [b"", b"+7", b"7a", b"-1", b"7 7", b"1" * 16, b"0x7", b"7,7"])
+def test_a_bad_length_is_refused_after_good_ones_too(length: bytes) -> None:
+    reader = HeadReader()
+    reader.read(lines(b"Content-Length: 7"))
+    with pytest.raises(BadRequest, match="not a plain number"):
+        reader.read(lines(b"Content-Length: " + length))
+
+
+digits = st.integers(0, 10**15).map(b"%d".__mod__)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(header, max_size=4), st.lists(digits, min_size=2, max_size=4), spoil, st.integers())
+def test_a_remembered_head_is_read_like_a_new_one(
+    headers: list[tuple[bytes, bytes]], lengths: list[bytes], spoilt: bytes, at: int
+) -> None:
+    reader = HeadReader()
+    for number, length in enumerate(lengths):
+        fields = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        head = b"POST /v1/m HTTP/1.1\r\nHost: abg\r\n%bContent-Length: %b\r\n" % (fields, length)
+        if number:
+            place = at % (len(head) + 1)
+            head = head[:place] + spoilt + head[place:]
+        head += b"\r\n"
+        head = head[: head_end(head)]
+        assert told(head, reader.read) == told(head, read_request)
 
 
 # Answers

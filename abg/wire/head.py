@@ -3,7 +3,7 @@
 A request head that is not beyond doubt is refused here, before anything acts on it: what one
 reader takes for one request and another for two is how calls are smuggled past a guard. All
 reasons stand in one table, ``VERDICTS``; both doors (the fast lane and the Site's channel) use it.
-No I/O, no state.
+No I/O; of a connection nothing is remembered but its last head.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 
 from abg.call import Headers
+from abg.exchange import Kin
 
 __all__ = [
     "VERDICTS",
     "AnswerHead",
     "BadAnswer",
     "BadRequest",
+    "HeadReader",
     "RequestHead",
     "guess_request",
     "head_end",
@@ -85,6 +87,7 @@ class RequestHead:
 
     Attributes:
         content_length: 0 when there is no body, None when it is chunked.
+        kin: shared by heads that ``HeadReader`` has found alike.
         keep_alive: the client lets the connection be used again.
         plain: nothing but what the fast lane serves: HTTP/1.1, a path, no ``Upgrade``, no
             ``Expect``.
@@ -96,6 +99,7 @@ class RequestHead:
         "current",
         "headers",
         "keep_alive",
+        "kin",
         "method",
         "plain",
         "target",
@@ -110,6 +114,7 @@ class RequestHead:
         keep_alive: bool,
         plain: bool,
         current: bool,
+        kin: Kin,
     ) -> None:
         self.method = method
         self.target = target
@@ -118,6 +123,7 @@ class RequestHead:
         self.keep_alive = keep_alive
         self.plain = plain
         self.current = current
+        self.kin = kin
 
 
 class AnswerHead:
@@ -233,7 +239,56 @@ def read_request(head: bytes) -> RequestHead:
         plain = False
         if expect.lower() != b"100-continue" and current:
             raise BadRequest("expectation")
-    return RequestHead(method, target, headers, length, keep_alive, plain, current)
+    return RequestHead(method, target, headers, length, keep_alive, plain, current, Kin())
+
+
+class HeadReader:
+    """Reads the request heads of one connection.
+
+    A head that differs from the one before only in the digits of its one ``Content-Length`` is
+    not read again: all that was found of the other holds for it, too.
+    """
+
+    __slots__ = ("_after", "_before", "_last", "_place")
+
+    def __init__(self) -> None:
+        self._last: RequestHead | None = None
+        self._before = self._after = b""
+        self._place = 0
+
+    def read(self, head: bytes) -> RequestHead:
+        """As ``read_request``."""
+        last = self._last
+        if last is not None and head.startswith(self._before) and head.endswith(self._after):
+            digits = head[len(self._before) : -len(self._after)]
+            if _LENGTH.fullmatch(digits) is not None:
+                headers = last.headers.copy()
+                headers[self._place] = (headers[self._place][0], digits)
+                return RequestHead(
+                    last.method,
+                    last.target,
+                    headers,
+                    int(digits),
+                    last.keep_alive,
+                    last.plain,
+                    last.current,
+                    last.kin,
+                )
+        self._last = None
+        request = read_request(head)
+        if request.content_length and request.plain:
+            self._remember(head, request)
+        return request
+
+    def _remember(self, head: bytes, request: RequestHead) -> None:
+        for place, (name, value) in enumerate(request.headers):
+            if name.lower() == b"content-length":
+                field = b"\r\n" + name + b": "
+                if head.count(field) == 1:
+                    start = head.index(field) + len(field)
+                    self._before, self._after = head[:start], head[start + len(value) :]
+                    self._last, self._place = request, place
+                return
 
 
 def guess_request(data: bytes) -> tuple[bytes, bytes, Headers]:

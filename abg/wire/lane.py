@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from abg.wire.chunked import ChunkedBody, MalformedBody
 from abg.wire.client import ClientConnection
-from abg.wire.head import BadRequest, guess_request, head_end, read_request, suspicious_start
+from abg.wire.head import BadRequest, HeadReader, guess_request, head_end, suspicious_start
 from abg.wire.lane_exchange import LaneExchange
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class FastLane(ClientConnection):
         super().__init__(factory)
         self.exchange: LaneExchange | None = None
         self._phase = HEAD
+        self._heads = HeadReader()
         self._buffer = b""
         self._left = 0
         self._chunks: ChunkedBody | None = None
@@ -151,7 +152,7 @@ class FastLane(ClientConnection):
             return False
         self._came = 0
         try:
-            request = read_request(data if end == len(data) else data[:end])
+            request = self._heads.read(data if end == len(data) else data[:end])
         except BadRequest as bad:
             self._refuse(bad)
             return True
@@ -175,7 +176,9 @@ class FastLane(ClientConnection):
                 self._left = length
                 if length > LARGE_BODY:
                     factory.large_body_at = factory.now + 1
-        exchange = LaneExchange(self, request.method, target, request.headers, self.peer, length)
+        exchange = LaneExchange(
+            self, request.method, target, request.headers, self.peer, length, request.kin
+        )
         self.exchange = exchange
         handler = factory.application.begin(exchange)
         if self.exchange is exchange:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from abg.call import Headers
-from abg.exchange import Exchange, Handler
+from abg.exchange import Exchange, Handler, Kin
 from abg.wire.framing import answer_head, bodiless, declared_length
 
 __all__ = ["LaneExchange", "Line"]
@@ -42,6 +42,7 @@ class LaneExchange:
         "content_length",
         "handler",
         "headers",
+        "kin",
         "method",
         "peer",
         "responded",
@@ -56,6 +57,7 @@ class LaneExchange:
         headers: Headers,
         peer: str,
         content_length: int | None,
+        kin: Kin | None = None,
     ) -> None:
         self._lane: Line | None = lane
         self.method = method
@@ -63,6 +65,7 @@ class LaneExchange:
         self.headers = headers
         self.peer = peer
         self.content_length = content_length
+        self.kin = kin or Kin()
         self.handler: Handler | None = None
         self.responded = False
         self._head = b""

@@ -13,7 +13,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from abg.call import Headers
-from abg.exchange import Application, Exchange, Handler
+from abg.exchange import Application, Exchange, Handler, Kin
 from abg.wire.framing import bodiless, declared_length
 from abg.wire.valve import Valve
 
@@ -50,6 +50,7 @@ class SiteExchange:
         client = request.getClientAddress()
         self.peer: str = getattr(client, "host", "") or str(client)
         self.content_length = content_length
+        self.kin = Kin()
         self.handler: Handler | None = None
         self.responded = False
         self._out: list[bytes] = []
