@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT_SESSION",
     "LONGEST_NAME",
     "Attribution",
+    "Said",
     "identify",
     "safe_model",
     "safe_name",
@@ -119,8 +120,35 @@ def identify(
         call: what the body says; None for a call whose body is not read.
         upstream: where the call goes; it tells who is charged. None: judged by the dialect.
     """
-    said = _said(headers)
-    return _session(route_session, said, _turn_of(said), call, upstream)
+    return _session(route_session, Said(headers), call, upstream)
+
+
+class Said:
+    """What the head of a request says of its session.
+
+    Attributes:
+        fields: those that say something here; the first of several counts.
+        turn: what Codex says of its turn.
+        key: all of it but the client's credential, which is nobody's memory.
+    """
+
+    __slots__ = ("fields", "key", "turn")
+
+    def __init__(self, headers: Headers) -> None:
+        interest = _INTEREST
+        self.fields = fields = dict[str, bytes]()
+        for name, value in headers:
+            what = interest[name]
+            if what is not None and what not in fields:
+                fields[what] = value
+        turn = fields.get("x-codex-turn-metadata")
+        self.turn = _NOTHING if turn is None else _turn_metadata(turn)
+        self.key = tuple(
+            part for field in fields.items() if field[0] not in _CREDENTIALS for part in field
+        )
+
+
+_CREDENTIALS = frozenset(("authorization", "x-api-key"))
 
 
 class Attribution:
@@ -138,22 +166,18 @@ class Attribution:
     def identify(
         self,
         route_session: str | None,
-        headers: Headers,
+        said: Said,
         call: Call | None,
         upstream: str | None = None,
     ) -> Session:
-        """As the function of this name."""
-        return self.projects.placed(self._titled(_said(headers), route_session, call, upstream))
+        """As the function of this name, from what the head says."""
+        return self.projects.placed(self._titled(said, route_session, call, upstream))
 
     def _titled(
-        self,
-        said: dict[str | None, bytes],
-        route_session: str | None,
-        call: Call | None,
-        upstream: str | None,
+        self, said: Said, route_session: str | None, call: Call | None, upstream: str | None
     ) -> Session:
-        turn = _turn_of(said)
-        session = _session(route_session, said, turn, call, upstream)
+        session = _session(route_session, said, call, upstream)
+        turn = said.turn
         where = turn.installation_id
         if where is None or session.source != "agent":
             return session
@@ -169,43 +193,22 @@ _INSTALLATIONS = 1024
 """Installations of Codex that are remembered; the eldest is forgotten first."""
 
 
-def _said(headers: Headers) -> dict[str | None, bytes]:
-    """The fields that say something here; the first of several counts."""
-    interest = _INTEREST
-    said: dict[str | None, bytes] = {}
-    for name, value in headers:
-        what = interest[name]
-        if what is not None and what not in said:
-            said[what] = value
-    return said
-
-
-def _turn_of(said: dict[str | None, bytes]) -> _Turn:
-    value = said.get("x-codex-turn-metadata")
-    return _NOTHING if value is None else _turn_metadata(value)
-
-
 def _session(
-    route_session: str | None,
-    said: dict[str | None, bytes],
-    metadata: _Turn,
-    call: Call | None,
-    upstream: str | None,
+    route_session: str | None, said: Said, call: Call | None, upstream: str | None
 ) -> Session:
-    auth = _auth(said, call, upstream)
+    fields, turn = said.fields, said.turn
+    auth = _auth(fields, call, upstream)
     hint = thread_hint = None
     if call is not None:
         hint, thread_hint = call.session_hint, call.thread_hint
-    if metadata is not _NOTHING:
+    if turn is not _NOTHING:
         # Of Codex, and different in every turn.
-        return _read_session(route_session, said, metadata, hint, thread_hint, auth)
-    # What a call says of its session is what the call before said; its key is nobody's memory.
-    said.pop("authorization", None)
-    said.pop("x-api-key", None)
-    key = (auth, route_session, hint, thread_hint, *said, *said.values())
+        return _read_session(route_session, fields, turn, hint, thread_hint, auth)
+    # What a call says of its session is what the call before said.
+    key = (auth, route_session, hint, thread_hint, *said.key)
     session = _SESSIONS.get(key)
     if session is None:
-        session = _read_session(route_session, said, metadata, hint, thread_hint, auth)
+        session = _read_session(route_session, fields, turn, hint, thread_hint, auth)
         _SESSIONS.keep(key, session)
     return session
 
@@ -226,7 +229,7 @@ _SESSIONS = _Sessions()
 
 def _read_session(
     route_session: str | None,
-    said: dict[str | None, bytes],
+    said: dict[str, bytes],
     metadata: _Turn,
     hint: str | None,
     thread_hint: str | None,
@@ -297,7 +300,7 @@ _remembered_text = lru_cache(4096)(_plain_text)
 # -- who pays ---------------------------------------------------------------------------------
 
 
-def _auth(said: dict[str | None, bytes], call: Call | None, upstream: str | None) -> str:
+def _auth(said: dict[str, bytes], call: Call | None, upstream: str | None) -> str:
     """``subscription`` only where nothing but the plan can be charged: budgets may ignore it."""
     bearer, key = said.get("authorization"), said.get("x-api-key")
     if bearer is None:
@@ -320,7 +323,7 @@ def _auth(said: dict[str | None, bytes], call: Call | None, upstream: str | None
 _remembered_agent = lru_cache(1024)(agent_of)
 
 
-def _agent(said: dict[str | None, bytes]) -> str:
+def _agent(said: dict[str, bytes]) -> str:
     if "x-claude-code-session-id" in said:
         return "claude-code"
     if "x-codex-turn-metadata" in said:

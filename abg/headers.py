@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from abg.call import Headers
 
-__all__ = ["for_client", "for_vendor", "of_one_hop"]
+__all__ = ["Outgoing", "for_client", "for_vendor", "of_one_hop"]
 
 _KEEP, _DROP, _CONNECTION, _CODING = range(4)
 
@@ -73,6 +73,20 @@ class _Fates(dict[bytes, int]):
 
 _TO_VENDOR = _Fates(request=True)
 _TO_CLIENT = _Fates(request=False)
+
+
+class Outgoing(list[tuple[bytes, bytes]]):
+    """Fields that are sent with many requests, and never changed.
+
+    Attributes:
+        lines: they as text, kept here by who has put it together; empty: nobody has.
+    """
+
+    __slots__ = ("lines",)
+
+    def __init__(self, fields: Headers) -> None:
+        super().__init__(fields)
+        self.lines = b""
 
 
 def for_vendor(headers: Headers, extra: Iterable[tuple[bytes, bytes]] = ()) -> Headers:

@@ -135,7 +135,7 @@ class PaidCall(Passage):
             call = evolve(call, fingerprint=dialect.fingerprint(plain))
         route = self._route
         session = self._corridor.attribution.identify(
-            route.session, self._exchange.headers, call, route.upstream
+            route.session, self._papers.said, call, route.upstream
         )
         if self._grant is not None:
             session = self._guard.granted(session, self._grant)

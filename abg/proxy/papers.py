@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abg.attribution import Said
 from abg.call import Headers
 from abg.dialects import Dialect
-from abg.headers import for_vendor
+from abg.headers import Outgoing, for_vendor
 from abg.routing import Kind, Route
 
 __all__ = ["Papers", "header", "reads_whole"]
@@ -19,7 +20,7 @@ class Papers:
         extra: what the configuration adds for the vendor.
     """
 
-    __slots__ = ("coding", "dialect", "outgoing", "refusal", "route", "token", "whole")
+    __slots__ = ("coding", "dialect", "outgoing", "refusal", "route", "said", "token", "whole")
 
     def __init__(
         self,
@@ -35,11 +36,13 @@ class Papers:
         self.dialect = dialect
         self.refusal = refusal
         self.token = token
+        self.said = Said(headers)
+        """Of the session."""
         self.coding = header(headers, b"content-encoding")
         """Of the body."""
         self.whole = reads_whole(route, headers)
         """The body is read whole before the call is judged."""
-        self.outgoing = for_vendor(headers, extra)
+        self.outgoing = Outgoing(for_vendor(headers, extra))
         """The fields that the vendor gets, where nobody changes the client's."""
 
 

@@ -204,7 +204,7 @@ class Passage(ABC):
 
     def _send(self, body: bytes | None) -> None:
         route, router, length = self._route, self._corridor.router, self._exchange.content_length
-        outgoing = self._papers.outgoing
+        outgoing: Headers = self._papers.outgoing
         if self._headers is not self._exchange.headers:
             outgoing = for_vendor(self._headers, router.extra_headers(route.upstream))
         if body is None and length is not None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from abg import attribution
 from abg.agents import agent_of
-from abg.attribution import Attribution, identify, safe_name
+from abg.attribution import Attribution, Said, identify, safe_name
 from abg.call import Call, Headers, Session
 
 WORDS = st.sampled_from(["a", "b", "sk-ant-oat01-x", "Bearer sk-ant-oat01-x", "codex/1", ""])
@@ -153,27 +153,29 @@ def test_unreadable_metadata_says_nothing(value: bytes) -> None:
 def test_a_title_thread_joins_the_session_of_its_installation() -> None:
     memory = Attribution()
     title = turn(session_id="own", thread_source="thread_title")
-    alone = memory.identify(None, title, responses())
+    alone = memory.identify(None, Said(title), responses())
     assert (alone.id, alone.request_class) == ("own", "title")
-    assert memory.identify(None, turn(), responses()).id == OTHER
-    assert memory.identify(None, title, responses()).id == OTHER
+    assert memory.identify(None, Said(turn()), responses()).id == OTHER
+    assert memory.identify(None, Said(title), responses()).id == OTHER
     # A session by path or header is the user's own word.
-    assert memory.identify("mine", title, responses()).id == "mine"
+    assert memory.identify("mine", Said(title), responses()).id == "mine"
     elsewhere = turn(session_id="own", thread_source="thread_title", installation_id="x")
-    assert memory.identify(None, elsewhere, responses()).id == "own"
+    assert memory.identify(None, Said(elsewhere), responses()).id == "own"
     # Others are not remembered.
-    assert memory.identify(None, CLAUDE, anthropic()) == identify(None, CLAUDE, anthropic())
+    assert memory.identify(None, Said(CLAUDE), anthropic()) == identify(None, CLAUDE, anthropic())
 
 
 def test_the_memory_of_installations_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attribution, "_INSTALLATIONS", 3)
     memory = Attribution()
     for number in range(9):
-        memory.identify(None, turn(installation_id=f"i{number}", session_id=f"s{number}"), None)
-    memory.identify(None, turn(installation_id="i8", session_id="s8"), None)
+        memory.identify(
+            None, Said(turn(installation_id=f"i{number}", session_id=f"s{number}")), None
+        )
+    memory.identify(None, Said(turn(installation_id="i8", session_id="s8")), None)
     assert len(memory._latest) == 3
     title = turn(installation_id="i7", session_id="own", thread_source="thread_title")
-    assert memory.identify(None, title, None).id == "s7"
+    assert memory.identify(None, Said(title), None).id == "s7"
 
 
 # -- order of all -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abg import projects
-from abg.attribution import Attribution
+from abg.attribution import Attribution, Said
 from abg.call import Session
 from abg.projects import Projects
 
@@ -31,5 +31,5 @@ def test_a_title_thread_works_on_its_sessions_project():
     attribution = Attribution()
     attribution.projects.works_on("mine", "shop")
     headers = [(b"session-id", b"mine"), (b"user-agent", b"codex_cli_rs/0.169")]
-    assert attribution.identify(None, headers, None).project == "shop"
-    assert attribution.identify("mine", [], None).project == "shop"
+    assert attribution.identify(None, Said(headers), None).project == "shop"
+    assert attribution.identify("mine", Said([]), None).project == "shop"

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from abg.call import Headers
 from abg.exchange import AnswerListener, Upstreams, VendorCall
+from abg.headers import Outgoing
 from abg.wire.connect import Connector, Origin
 from abg.wire.framing import declared_length
 from abg.wire.running import RunningCall
@@ -89,11 +90,16 @@ class Pool:
                 framing = b"Content-Length: %d\r\n\r\n" % len(body)
             else:
                 framing = b"\r\n"
-        lines = b"\r\n".join((place.host_line, *map(b": ".join, headers)))
-        if body is not None and b"content-length" in lines.lower():
-            headers = [(n, v) for n, v in headers if n.lower() != b"content-length"]
-            lines = b"\r\n".join((place.host_line, *map(b": ".join, headers)))
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines)
+        kept = headers if type(headers) is Outgoing else None
+        lines = kept.lines if kept is not None else b""
+        if not lines:
+            if body is not None and any(name.lower() == b"content-length" for name, _ in headers):
+                headers = [(n, v) for n, v in headers if n.lower() != b"content-length"]
+                kept = None
+            lines = b"".join([b"%b: %b\r\n" % field for field in headers])
+            if kept is not None:
+                kept.lines = lines
+        head = b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, target, place.host_line, lines)
         ends = len(headers) + 2
         if head.count(b"\n") != ends or head.count(b"\r") != ends:
             return RunningCall.stillborn(
