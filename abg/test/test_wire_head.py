@@ -222,6 +222,11 @@ def test_other_heads_are_not(other: bytes) -> None:
     assert told(other, HeadReader().read) == told(other, read_request)
 
 
+def test_a_huge_head_is_not_kept_in_mind() -> None:
+    reader, huge = HeadReader(), lines(b"X: " + b"x" * 20_000, b"Content-Length: 7")
+    assert reader.read(huge).kin is not reader.read(huge).kin
+
+
 @pytest.mark.parametrize("length", [b"", b"+7", b"7a", b"-1", b"7 7", b"1" * 16, b"0x7", b"7,7"])
 def test_a_bad_length_is_refused_after_good_ones_too(length: bytes) -> None:
     reader = HeadReader()

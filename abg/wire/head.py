@@ -66,6 +66,8 @@ _LENGTH = re.compile(rb"[0-9]{1,15}")
 _TOKEN_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789") | frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
+_LONGEST_REMEMBERED = 16_384
+"""Bytes of a head that a connection keeps in mind; an agent's has one or two thousand."""
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
 
@@ -276,7 +278,7 @@ class HeadReader:
                 )
         self._last = None
         request = read_request(head)
-        if request.content_length and request.plain:
+        if request.content_length and request.plain and len(head) <= _LONGEST_REMEMBERED:
             self._remember(head, request)
         return request
 
