@@ -311,3 +311,5 @@ def test_the_short_way_is_taken(fresh: int, out: int, read: int, short: int, lon
     assert one == Usage(fresh, read, short, long, output_tokens=out)
     assert usual_tokens_of(told) == Usage(fresh, read, short + long, output_tokens=out)
     assert usual_tokens_of({**told, "cache_creation": []}) is None
+    for name, count in (("input_tokens", -1), ("output_tokens", MOST + 1)):
+        assert usual_tokens_of({**told, name: count}) is None
