@@ -158,7 +158,9 @@ def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
     """The ledger's line for a call that ended at ``now`` (seconds, monotonic)."""
     session, call, reading = flight.session, flight.call, outcome.reading
     samplings, answered = reading.samplings, flight.answered_at
-    usage = samplings[0].usage if len(samplings) == 1 else reading.usage
+    input_tokens, output_tokens, cache_read_tokens, cache_write_tokens = _four(
+        samplings[0].usage if len(samplings) == 1 else reading.usage
+    )
     model = safe_model(reading.model) if reading.model else call.model
     shadow = would_block(flight)
     assert flight.admitted_at is not None
@@ -167,15 +169,15 @@ def entry_of(flight: Flight, outcome: Outcome, now: float) -> Entry:
         flight.admitted_at,
         session.id,
         model,
-        usage.input_tokens + usage.audio_input_tokens,
-        usage.output_tokens + usage.audio_output_tokens + usage.image_output_tokens,
+        input_tokens,
+        output_tokens,
         outcome.cost_usd,
         outcome.session_total_usd,
         outcome.action,
         flight.id,  # request_id
         session.agent,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
         reading.reasoning_tokens,
         flight.status,
         round((now - flight.asked_at) * 1000),  # duration_ms
@@ -292,13 +294,20 @@ def _by_model(reading: Reading, model: str) -> dict[str, Any] | None:
     return table
 
 
+def _four(usage: Usage) -> tuple[int, int, int, int]:
+    """The counts that lines and reports have, in the order of ``_FOUR``; sound and pictures are in
+    them."""
+    return (
+        usage.input_tokens + usage.audio_input_tokens,
+        usage.output_tokens + usage.audio_output_tokens + usage.image_output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+    )
+
+
+_FOUR = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
 def _counts(usage: Usage) -> dict[str, int]:
-    """The four counts that lines and reports have; sound and pictures are in them."""
-    return {
-        "input_tokens": usage.input_tokens + usage.audio_input_tokens,
-        "output_tokens": usage.output_tokens
-        + usage.audio_output_tokens
-        + usage.image_output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-    }
+    """The same, by name."""
+    return dict(zip(_FOUR, _four(usage), strict=True))
