@@ -11,13 +11,20 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from abg.test.clients import loopback
+from abg.test.clients import loopback, programs
 
-__all__ = ["loopback_network", "pytest_make_collect_report", "pytest_runtest_makereport"]
+__all__ = [
+    "claude",
+    "codex",
+    "loopback_network",
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+]
 
 if sys.platform == "linux":
     from abg.wire.epoll import install
@@ -35,6 +42,27 @@ def loopback_network() -> Iterator[None]:
         pytest.skip(reason)
     with loopback.loopback_only():
         yield
+
+
+@pytest.fixture(params=["current", "newest"])
+def claude(request: pytest.FixtureRequest) -> Path:
+    """The real Claude Code, as npm picks it for this Node and the newest."""
+    binary = programs.claude(request.param)
+    if binary is None:
+        pytest.skip(
+            f"Claude Code ({request.param}) is not in {programs.folder()}: "
+            "python -m abg.test.clients.programs installs it"
+        )
+    return binary
+
+
+@pytest.fixture
+def codex() -> Path:
+    """The real Codex."""
+    binary = programs.codex()
+    if binary is None:
+        pytest.skip(f"Codex is not in {programs.folder()}, or node is missing")
+    return binary
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -49,17 +49,6 @@ CAP = 0.20
 SESSION = {"rules": [{"path": "/messages", "by": "conversation", "turns": TURNS}]}
 
 
-@pytest.fixture(params=["current", "newest"])
-def claude(request: pytest.FixtureRequest) -> Path:
-    binary = programs.claude(request.param)
-    if binary is None:
-        pytest.skip(
-            f"Claude Code ({request.param}) is not in {programs.folder()}: "
-            "python -m abg.test.clients.programs installs it"
-        )
-    return binary
-
-
 def work(binary: Path, folder: Path, proxy: ProxyProcess, *arguments: str) -> Finished:
     place = folder / "work"
     place.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from abg.test import test_real_terminals
-from abg.test.clients import programs, terminal
+from abg.test.clients import terminal
 from abg.test.clients.exact import charged
 from abg.test.clients.proxy import ProxyProcess
 from abg.test.clients.running import Finished, claude_environment, run, run_codex
@@ -27,22 +27,6 @@ pytestmark = pytest.mark.usefixtures("loopback_network")
 WORD = "A word from the vendor."
 TALK: dict[str, Any] = {"text": WORD, "usage": {"input_tokens": 12, "output_tokens": 2_000}}
 NAME = "my-task"
-
-
-@pytest.fixture(params=["current", "newest"])
-def claude(request: pytest.FixtureRequest) -> Path:
-    binary = programs.claude(request.param)
-    if binary is None:
-        pytest.skip(f"Claude Code ({request.param}) is not in {programs.folder()}")
-    return binary
-
-
-@pytest.fixture
-def codex() -> Path:
-    binary = programs.codex()
-    if binary is None:
-        pytest.skip(f"Codex is not in {programs.folder()}, or node is missing")
-    return binary
 
 
 def sessions(proxy: ProxyProcess, since: int = 0) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from abg.test.clients import programs, terminal
+from abg.test.clients import terminal
 from abg.test.clients.exact import charged
 from abg.test.clients.proxy import ProxyProcess
 from abg.test.clients.running import claude_environment, codex_environment, ended
@@ -29,22 +29,6 @@ def a_terminal() -> None:
     reason = terminal.why_not()
     if reason:
         pytest.skip(reason)
-
-
-@pytest.fixture(params=["current", "newest"])
-def claude(request: pytest.FixtureRequest) -> Path:
-    binary = programs.claude(request.param)
-    if binary is None:
-        pytest.skip(f"Claude Code ({request.param}) is not in {programs.folder()}")
-    return binary
-
-
-@pytest.fixture
-def codex() -> Path:
-    binary = programs.codex()
-    if binary is None:
-        pytest.skip(f"Codex is not in {programs.folder()}, or node is missing")
-    return binary
 
 
 def places(folder: Path) -> tuple[Path, Path]:

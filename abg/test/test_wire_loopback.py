@@ -71,20 +71,25 @@ class Served(TestCase):
         return drained
 
 
+def noted_sends(case: TestCase) -> list[bytes]:
+    """What is sent from now on; all of it goes to the kernel, and nothing waits for a queue."""
+    sends: list[bytes] = []
+    send = outlet._send
+
+    def noted(direct: Any, data: bytes) -> None:
+        sends.append(data)
+        send(direct, data)
+        assert direct not in reactor.getWriters()
+
+    case.patch(outlet, "_send", noted)
+    return sends
+
+
 class Sockets(Served):
     async def test_an_answer_is_one_write_at_once(self) -> None:
         self.application.when["end"] = whole
         port = await self.listen()
-        sends: list[bytes] = []
-        send = outlet._send
-
-        def noted(direct: Any, data: bytes) -> None:
-            sends.append(data)
-            send(direct, data)
-            # All of it is with the kernel: nothing waits for a turn of the reactor.
-            assert direct not in reactor.getWriters()
-
-        self.patch(outlet, "_send", noted)
+        sends = noted_sends(self)
         got = await deferToThread(talk, port, GET, 1)
         self.assertIn(b"\r\n\r\nhello", got)
         self.assertEqual(len(sends), 1)
@@ -346,16 +351,7 @@ class Vendors(TestCase):
     # The request's way out
 
     async def test_a_request_is_one_write_at_once(self) -> None:
-        sends: list[bytes] = []
-        send = outlet._send
-
-        def noted(direct: Any, data: bytes) -> None:
-            sends.append(data)
-            send(direct, data)
-            # All of it is with the kernel: nothing waits for a turn of the reactor.
-            assert direct not in reactor.getWriters()
-
-        self.patch(outlet, "_send", noted)
+        sends = noted_sends(self)
         port = await self.listen()
         pool, origin = self.pool(), f"http://127.0.0.1:{port}"
         for _ in range(2):
