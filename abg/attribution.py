@@ -2,7 +2,7 @@
 
 First match wins for the session: the path's ``/s/<name>/``, the header ``x-abg-session-id``, the
 agent's own id, ``default``. All forms were seen on the real clients (Claude Code 2.1.197 and
-2.1.331, Codex 0.98 to 0.169; measured 2026-11-24). Names are made safe to stand in a log line, a
+2.1.332, Codex 0.98 to 0.171; measured 2026-11-30). Names are made safe to stand in a log line, a
 ledger and a terminal. Pure.
 """
 

@@ -4,6 +4,9 @@ On Linux they run in the reactor of ``abg proxy``; ``trial abg`` runs them in Tw
 
 With ``ABG_TEST_REQUIRE_ALL=1`` a skipped test is a failed one: where every program was installed,
 nothing has a reason to be left out.
+
+With ``ABG_TEST_NO_CHANCE=1`` Hypothesis draws nothing: properties run their explicit examples only.
+So are branches counted, since one that only a lucky draw reaches is covered today and not tomorrow.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from abg.test.clients import loopback, programs
@@ -31,6 +35,11 @@ if sys.platform == "linux":
 
     install()
 
+if os.environ.get("ABG_TEST_NO_CHANCE") == "1":
+    # As the default before any test module is read: a test's own settings keep the phases.
+    hypothesis.settings.register_profile("no chance", phases=[hypothesis.Phase.explicit])
+    hypothesis.settings.load_profile("no chance")
+
 REQUIRE_ALL = os.environ.get("ABG_TEST_REQUIRE_ALL") == "1"
 
 
@@ -44,9 +53,9 @@ def loopback_network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["current", "newest"])
+@pytest.fixture(params=list(programs.CLAUDES))
 def claude(request: pytest.FixtureRequest) -> Path:
-    """The real Claude Code, as npm picks it for this Node and the newest."""
+    """The real Claude Code, an older one and the newest."""
     binary = programs.claude(request.param)
     if binary is None:
         pytest.skip(

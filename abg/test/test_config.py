@@ -227,6 +227,7 @@ def test_the_users_home_is_known_in_paths(monkeypatch: pytest.MonkeyPatch) -> No
         ("upstream_openai: https://exämple.com", "in ASCII"),
         ("upstream_openai: 'https://x y'", "without spaces"),
         ("upstream_openai: null", "a URL, not null"),
+        ("upstream_openai: {url: x}", "a URL, not a table"),
         ("allowed_hosts: [a, [b]]", "a list of host names, not a list"),
         ("allowed_hosts: ['a b']", "a host name such as"),
         ("allowed_hosts: ['a:b']", "a host name such as"),

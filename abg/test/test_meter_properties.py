@@ -6,6 +6,7 @@ import json
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from attrs import fields
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -300,6 +301,39 @@ def test_samplings_are_the_same_by_the_short_way(
     with patch.object(anthropic_usage, "usual_tokens_of", lambda told: None):
         long: list[str] = []
         assert found == (usage.samplings(refused=refused, marks=long), long)
+
+
+USUAL: dict[str, Any] = {
+    "input_tokens": 7,
+    "output_tokens": 5,
+    "cache_read_input_tokens": 3,
+    "cache_creation_input_tokens": 9,
+    "cache_creation": {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({}, Usage(7, 3, 7, 2, output_tokens=5)),
+        ({"cache_creation": None}, Usage(7, 3, 9, 0, output_tokens=5)),
+        ({"input_tokens": 7.0}, None),
+        ({"output_tokens": True}, None),
+        ({"output_tokens": None}, None),
+        ({"cache_read_input_tokens": -1}, None),
+        ({"cache_creation_input_tokens": MOST + 1}, None),
+        ({"cache_creation": {}}, None),
+        ({"cache_creation": []}, None),
+        ({"cache_creation": {**USUAL["cache_creation"], "ephemeral_5m_input_tokens": "4"}}, None),
+        ({"cache_creation": {**USUAL["cache_creation"], "ephemeral_5m_input_tokens": -4}}, None),
+        ({"cache_creation": {**USUAL["cache_creation"], "ephemeral_5m_input_tokens": 8}}, None),
+        ({"cache_creation": {**USUAL["cache_creation"], "ephemeral_1h_input_tokens": -2}}, None),
+    ],
+)
+def test_what_the_short_way_takes(other: dict[str, Any], expected: Usage | None) -> None:
+    told = {**USUAL, **other}
+    assert usual_tokens_of(told) == expected
+    assert expected in (None, unusual_tokens_of(told, Counts(), 900))
 
 
 @given(COUNT, COUNT, COUNT, COUNT, COUNT)

@@ -15,6 +15,7 @@ from abg.call import Call
 from abg.pricing import KINDS, Cost, PriceTable
 from abg.pricing.cost import plain
 from abg.pricing.rates import PRECISE
+from abg.pricing.tiers import UNKNOWN_TIER, tier_word
 from abg.test.worked import EXAMPLES, MOMENT, call_of, moment_of, reading_of, vendor_of
 from abg.usage import NOTHING_USED, Reading, Sampling, Usage
 
@@ -30,6 +31,21 @@ def cost(
 ) -> Cost:
     answer = Reading((Sampling(usage),), model=model, final=True, **reading)
     return TABLE.cost(vendor, answer, call, MOMENT)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        (None, "standard"),
+        ("default", "standard"),
+        ("Priority ", "priority"),
+        ("warp", UNKNOWN_TIER),
+        (7, UNKNOWN_TIER),
+        (["flex"], UNKNOWN_TIER),
+    ],
+)
+def test_the_vendors_words_for_a_tier(word: object, expected: str) -> None:
+    assert tier_word(word) == expected
 
 
 # -- worked examples -------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The real Claude Code, through a real proxy, against the fake vendor.
 
-Both the version that npm gives on this Node and the newest. Nothing leaves the machine.
+An older version and the newest. Nothing leaves the machine.
 """
 
 from __future__ import annotations

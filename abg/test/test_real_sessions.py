@@ -155,7 +155,7 @@ def test_the_title_counts_in_claude_code_and_the_context_is_free(
         # The turn and the title: each costs two thirds of the budget.
         assert found[-1]["session_total_usd"] >= Decimal("0.06")
         screen.type("/context")
-        screen.wait_for("usage by category")
+        screen.wait_for("by category")
         counted = [r for r in vendor.records if "count_tokens" in r.request.target]
         assert len(counted) > 5
         assert {r.status for r in counted} == {200}

@@ -21,6 +21,7 @@ ANTHROPIC = {
 }
 # input, output, cache read
 OPENAI = {
+    "gpt-6.2-sol": ("2", "10", "0.1"),
     "gpt-6.1-sol": ("2", "10", "0.1"),
     "gpt-5.5": ("5", "30", "0.5"),
     "gpt-4o-mini": ("0.15", "0.60", "0.075"),

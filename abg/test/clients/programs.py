@@ -1,8 +1,8 @@
 """Where the real clients are; ``python -m abg.test.clients.programs`` installs them from npm.
 
-They lie outside the repository, in ``ABG_TEST_NPM`` or the user's cache folder: ``current`` holds
-what npm gives on this Node, ``newest`` the newest Claude Code, which declares a newer Node than
-its native binary needs.
+They lie outside the repository, in ``ABG_TEST_NPM`` or the user's cache folder, each version in
+a folder of its own. The versions are fixed, so that a release of theirs breaks nobody's build;
+``ABG_TEST_CLIENTS=latest`` tries the newest Claude Code and Codex instead.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ import sys
 import time
 from pathlib import Path
 
-__all__ = ["claude", "codex", "folder", "install"]
+__all__ = ["CLAUDES", "CODEX", "claude", "codex", "folder", "install"]
 
-CLAUDE, CODEX = "@anthropic-ai/claude-code", "@openai/codex"
+CLAUDE_PACKAGE, CODEX_PACKAGE = "@anthropic-ai/claude-code", "@openai/codex"
 TRIES = 3
+
+_latest = os.environ.get("ABG_TEST_CLIENTS") == "latest"
+# The last Claude Code that npm gives to Node 20, and the newest: it declares a newer Node than
+# its native binary needs.
+CLAUDES = {"older": "2.1.197", "newest": "latest" if _latest else "2.1.332"}
+CODEX = "latest" if _latest else "0.171.0"
 
 
 def folder() -> Path:
@@ -31,38 +37,40 @@ def folder() -> Path:
 
 
 def claude(which: str) -> Path | None:
-    """The native binary of Claude Code (``current`` or ``newest``); None if it is not there."""
-    modules = folder() / which / "node_modules"
-    return _there(modules / f"{CLAUDE}-{_platform()}" / "claude")
+    """The native binary of Claude Code (a key of ``CLAUDES``); None if it is not there."""
+    modules = _modules(CLAUDE_PACKAGE, CLAUDES[which])
+    return _there(modules / f"{CLAUDE_PACKAGE}-{_platform()}" / "claude")
 
 
 def codex() -> Path | None:
     """Codex's command; None if it is not there, or Node is not."""
     if shutil.which("node") is None:
         return None
-    return _there(folder() / "current" / "node_modules" / ".bin" / "codex")
+    return _there(_modules(CODEX_PACKAGE, CODEX) / ".bin" / "codex")
 
 
 def install() -> int:
-    """Install both clients; a program that is there already is left alone."""
-    wanted = [("current", claude("current"), [CLAUDE]), ("current", codex(), [CODEX])]
-    # Without --force npm takes the last version that admits an older Node.
-    wanted.append(("newest", claude("newest"), ["--force", f"{CLAUDE}@latest"]))
-    for place, there, packages in wanted:
+    """Install the clients; a program that is there already is left alone."""
+    wanted = [(CLAUDE_PACKAGE, version, claude(which)) for which, version in CLAUDES.items()]
+    wanted.append((CODEX_PACKAGE, CODEX, codex()))
+    for package, version, there in wanted:
         if there is not None:
-            print(f"{place}: {there} is there")
-            continue
-        at = folder() / place
-        at.mkdir(parents=True, exist_ok=True)
-        (at / "package.json").write_text('{"private": true}\n', "utf-8")
-        if not _npm(at, packages):
-            print(f"npm could not install {packages[-1]}", file=sys.stderr)
+            print(f"{package} {version}: {there} is there")
+        elif not _npm(_modules(package, version).parent, f"{package}@{version}"):
+            print(f"npm could not install {package}@{version}", file=sys.stderr)
             return 1
     return 0
 
 
-def _npm(at: Path, packages: list[str]) -> bool:
-    command = ["npm", "install", "--no-audit", "--no-fund", *packages]
+def _modules(package: str, version: str) -> Path:
+    return folder() / f"{package.rpartition('/')[2]}-{version}" / "node_modules"
+
+
+def _npm(at: Path, wanted: str) -> bool:
+    at.mkdir(parents=True, exist_ok=True)
+    # A package of one's own, or npm installs into the nearest one above.
+    (at / "package.json").write_text('{"private": true}\n', "utf-8")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--force", wanted]
     for attempt in range(TRIES):
         if subprocess.run(command, cwd=at, stdin=subprocess.DEVNULL, check=False).returncode == 0:
             return True
