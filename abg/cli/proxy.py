@@ -37,9 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, name)) is not None
     }
     loaded = load(arguments.config, flags)
-    apis = (loaded.config.upstream_anthropic, loaded.config.upstream_openai)
-    if not any(url.startswith("https:") for url in apis):
-        put_off_tls()
+    put_off_tls()
     # Only now: Twisted costs a tenth of a second, and a bad configuration needs none of it.
     from abg.service import run_proxy
 

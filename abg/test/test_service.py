@@ -114,7 +114,7 @@ LATER = (
     "zipfile",
     "zstandard",
 )
-"""What an idle proxy of plain HTTP has no use for; TLS alone is 13 MB, ``twisted.web`` 4."""
+"""What an idle proxy has no use for; TLS alone is 13 MB, ``twisted.web`` 4."""
 
 TELLING = (
     "import sys; from abg.cli import main; code = main(sys.argv[1:]); "
@@ -123,7 +123,8 @@ TELLING = (
 
 
 def test_what_is_needed_later_is_imported_later(tmp_path):
-    with ProxyProcess(tmp_path, "http://127.0.0.1:9", program=("-c", TELLING)) as proxy:
+    # Nobody listens there, and nobody is asked; https, as the real vendors are.
+    with ProxyProcess(tmp_path, "https://127.0.0.1:9", program=("-c", TELLING)) as proxy:
         pass
     _, *there = proxy.console[-1].split(" ")
     assert "abg.service" in there

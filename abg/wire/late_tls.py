@@ -1,7 +1,7 @@
-"""TLS, brought in when the first vendor speaks it.
+"""TLS, brought in with the first call to a vendor that speaks it.
 
-It is 13 MB of an idle proxy's 55, and an eighth of its start. Where the vendors that are set up
-are reached by plain HTTP (a gateway on the same machine, tests) it may never be needed. Twisted
+It is 13 MB of a proxy's 55, and an eighth of its start: nothing that an idle one needs, and where
+the vendors are reached by plain HTTP (a gateway on the same machine, tests) none ever does. Twisted
 runs without TLS where OpenSSL's package is not installed; so nothing is put off but its finding.
 """
 
