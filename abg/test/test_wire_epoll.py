@@ -16,7 +16,7 @@ from twisted.python import log
 if sys.platform != "linux":
     pytest.skip("epoll is Linux's", allow_module_level=True)
 
-from abg.wire.epoll import BareEpoll
+from abg.wire.epoll import LONGEST, MOST_CANCELLED, BareEpoll
 from abg.wire.outlet import SMALL, Sender
 from abg.wire.turn import MOST_POSTED
 
@@ -140,6 +140,95 @@ def test_it_is_installed_where_there_is_none_yet(first: str, expected: str) -> N
     program += "from twisted.internet import reactor\nprint(type(reactor).__name__)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.decode().startswith(expected)
+
+
+# -- the loop --------------------------------------------------------------------------------------
+
+
+def looped(reactor: BareEpoll, turns: int = 50) -> None:
+    """Run the loop until something stops it; so many turns are its end all the same."""
+    left = turns
+    poll = reactor.doPoll
+
+    def one(timeout: float | None) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            reactor._started = False
+        poll(0 if timeout is None else min(timeout, 0.01))
+
+    reactor.doPoll = one  # type: ignore[method-assign]
+    reactor._started = reactor.running = True
+    try:
+        reactor.mainLoop()
+    finally:
+        reactor.doPoll = poll  # type: ignore[method-assign]
+        reactor._started = reactor.running = False
+
+
+def test_what_is_planned_is_run_in_its_order(reactor: BareEpoll) -> None:
+    ran: list[str] = []
+    reactor.callLater(0.02, ran.append, "third")
+    reactor.callLater(0.01, ran.append, "second")
+    reactor.callLater(0, ran.append, "first")
+    moved, dropped = reactor.callLater(0, ran.append, "last"), reactor.callLater(0, crash)
+    moved.reset(0.03)
+    dropped.cancel()
+    looped(reactor)
+    assert ran == ["first", "second", "third", "last"]
+
+
+def test_what_is_planned_by_what_is_planned_is_run_too(reactor: BareEpoll) -> None:
+    ran: list[str] = []
+    reactor.callLater(0, reactor.callLater, 0, ran.append, "then")
+    reactor.callFromThread(ran.append, "from a thread")
+    looped(reactor, 5)
+    assert sorted(ran) == ["from a thread", "then"]
+
+
+def test_nobody_waits_longer_than_until_what_is_planned(reactor: BareEpoll) -> None:
+    assert reactor._wait() is None
+    far = reactor.callLater(10_000_000, crash)
+    assert reactor._wait() == LONGEST
+    assert reactor._wait() == LONGEST
+    soon = reactor.callLater(5, crash)
+    for _ in range(2):
+        wait = reactor._wait()
+        assert wait is not None
+        assert 4 < wait <= 5
+    far.cancel()
+    soon.cancel()
+
+
+def test_what_was_cancelled_does_not_pile_up(reactor: BareEpoll) -> None:
+    planned = [reactor.callLater(1_000, crash) for _ in range(4 * MOST_CANCELLED)]
+    reactor._wait()
+    for call in planned:
+        call.cancel()
+    reactor._wait()
+    assert reactor._pendingTimedCalls == []
+
+
+def test_a_fault_of_the_loop_itself_is_told_and_it_goes_on(
+    reactor: BareEpoll, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+    faults = iter([crash])
+    wait = reactor._wait
+    monkeypatch.setattr(reactor, "_wait", lambda: next(faults, wait)())
+    reactor.callLater(0, crash)
+    reactor.callLater(0, ran.append, "after it")
+    looped(reactor, 5)
+    assert ran == ["after it"]
+    assert logged == ["a fault of its own", "a fault of its own"]
+
+
+def test_a_loop_that_is_stopped_says_so(reactor: BareEpoll) -> None:
+    told: list[str] = []
+    reactor.addSystemEventTrigger("during", "shutdown", told.append, "stopped")
+    reactor.callWhenRunning(reactor.callLater, 0, reactor.stop)
+    reactor.run(installSignalHandlers=False)
+    assert told == ["stopped"]
 
 
 # -- what leaves at the end of a turn --------------------------------------------------------------

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from abg.test.clients.proxy import ProxyProcess
 from abg.testing import FakeVendor
 
-MOST_FOR_A_CALL = 630
-MOST_FOR_AN_EVENT = 65
+MOST_FOR_A_CALL = 610
+MOST_FOR_AN_EVENT = 52
 
 HEADERS = {
     "Accept": "application/json",
