@@ -96,8 +96,10 @@ class FaultyFiles(Files):
 
     # -- the operations ----------------------------------------------------------------------
 
-    def open_append(self, path: Path) -> int:
-        return self._do("open_append", lambda: super(FaultyFiles, self).open_append(path))
+    def open_append(self, path: Path, *, link: bool = True) -> int:
+        return self._do(
+            "open_append", lambda: super(FaultyFiles, self).open_append(path, link=link)
+        )
 
     def create(self, path: Path) -> int:
         return self._do("create", lambda: super(FaultyFiles, self).create(path))

@@ -13,13 +13,16 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-__all__ = ["FileState", "Files"]
+__all__ = ["NOFOLLOW", "FileState", "Files"]
 
 MODE = 0o600
 """Who spends how much on what is nobody else's business."""
 
 _BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn \n into \r\n
 _CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
+NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+"""For files beside the ledger: a cloned repository may bring links of their names, which lead to
+the user's own files. The ledger itself may be a link, and where it leads was checked."""
 
 
 @frozen
@@ -54,13 +57,19 @@ def _state(result: os.stat_result) -> FileState:
 class Files:
     """The real disk. Tests and the crash torture use subclasses of it."""
 
-    def open_append(self, path: Path) -> int:
-        """Open for reading and appending; a new file belongs to the user alone."""
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY | _CLOEXEC, MODE)
+    def open_append(self, path: Path, *, link: bool = True) -> int:
+        """Open for reading and appending; a new file belongs to the user alone.
+
+        Args:
+            link: the path may be a symbolic link.
+        """
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | _BINARY | _CLOEXEC
+        return os.open(path, flags if link else flags | NOFOLLOW, MODE)
 
     def create(self, path: Path) -> int:
-        """A new file, or an old one emptied, for writing."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | _BINARY | _CLOEXEC, MODE)
+        """A new file, or an old one emptied, for writing; never what a link leads to."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | _BINARY | _CLOEXEC
+        return os.open(path, flags | NOFOLLOW, MODE)
 
     def write(self, fd: int, data: bytes) -> int:
         """As many bytes as the disk took, which may be fewer."""

@@ -51,7 +51,7 @@ class InFlight:
         self._files = files
         self._retire = retire
         self._path = path
-        self._file = LineFile(files, path)
+        self._file = LineFile(files, path, link=False)
         self._open: dict[str, bytes] = {}
         self._ended: dict[str, bytes] = {}
         self._rewrite_at = REWRITE_FROM
@@ -185,7 +185,7 @@ class InFlight:
     def _rewrite(self) -> None:
         beside = self._path.with_name(self._path.name + ".new")
         self._files.close(self._files.create(beside))
-        fresh = LineFile(self._files, beside)
+        fresh = LineFile(self._files, beside, link=False)
         try:
             fresh.append(self._all() or b"{}\n")
             self._files.sync(fresh.fd)

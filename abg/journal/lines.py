@@ -21,16 +21,17 @@ class LineFile:
 
     Args:
         path: made if it is not there; its folder must be.
+        link: the path may be a symbolic link.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
 
-    def __init__(self, files: Files, path: Path) -> None:
+    def __init__(self, files: Files, path: Path, *, link: bool = True) -> None:
         self._files = files
         self._write = files.write
         self.path = path
-        self.fd = files.open_append(path)
+        self.fd = files.open_append(path, link=link)
         try:
             state = files.state_of(self.fd)
             if not stat.S_ISREG(state.mode):

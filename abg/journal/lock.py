@@ -17,6 +17,7 @@ from typing import Any
 from attrs import frozen
 
 from abg.errors import LedgerLocked, LedgerUnavailable
+from abg.journal.files import NOFOLLOW
 
 try:
     import fcntl
@@ -69,7 +70,7 @@ class Lock:
         self.path = lock_path(ledger)
         self._started = started.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o600)
         except OSError as error:
             raise LedgerUnavailable(f"{error.strerror}: {self.path}") from error
         for _ in range(PATIENCE):

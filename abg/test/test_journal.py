@@ -85,6 +85,35 @@ def test_what_is_no_regular_file_is_refused(desk: Desk) -> None:
     desk.open()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+@pytest.mark.parametrize("name", ["lock", "inflight"])
+def test_a_link_beside_the_ledger_is_never_followed(desk: Desk, name: str) -> None:
+    # As a cloned repository may bring it; before, the user's file was emptied.
+    theirs = desk.path.with_name("theirs")
+    theirs.write_text("precious")
+    desk.path.with_name(f"{desk.path.name}.{name}").symlink_to(theirs)
+    with pytest.raises(LedgerUnavailable, match=rf"ledger\.jsonl\.{name}"):
+        desk.open()
+    assert theirs.read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_nor_one_in_the_place_of_a_file_that_is_written_anew(desk: Desk) -> None:
+    theirs = desk.path.with_name("theirs")
+    theirs.write_text("precious")
+    desk.open()
+    for name in ("checkpoint.new", "inflight.new"):
+        desk.path.with_name(f"{desk.path.name}.{name}").symlink_to(theirs)
+    desk.settle()
+    inflight = desk.path.with_name(f"{desk.path.name}.inflight")
+    inflight.unlink()
+    desk.journal.tick()
+    desk.journal.close()
+    assert theirs.read_text() == "precious"
+    desk.open()
+    assert desk.totals.ids
+
+
 @pytest.mark.parametrize("options", [{"sync": "sometimes"}, {"rotate": "daily"}])
 def test_settings_that_are_none_are_refused(desk: Desk, options: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="none of"):

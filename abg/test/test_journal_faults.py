@@ -475,8 +475,8 @@ class HalfADisk(FaultyFiles):
         self.bad = ""
         self._names: dict[int, str] = {}
 
-    def open_append(self, path: Path) -> int:
-        fd = super().open_append(path)
+    def open_append(self, path: Path, *, link: bool = True) -> int:
+        fd = super().open_append(path, link=link)
         self._names[fd] = path.name
         return fd
 
