@@ -64,6 +64,7 @@ class PaidCall(Passage):
         self._size = 0
         self._place: Place | None = None
         self._body: bytes | None = None
+        self._body_ended = False
         self._added_usage = False
         self._strict: Strict | None = None
         self._ending = Ending() if corridor.config.cut_streams else None
@@ -101,6 +102,10 @@ class PaidCall(Passage):
             return
         if self._vendor is not None:
             self._vendor.end()
+            return
+        if not self._papers.whole:
+            # Asked when it began; an empty body ends also while none is read.
+            self._body_ended = True
             return
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -193,6 +198,8 @@ class PaidCall(Passage):
         self._body = None
         if not self._papers.whole:
             self._send(None if exchange.content_length != 0 else b"")
+            if self._body_ended and self._vendor is not None:
+                self._vendor.end()
             exchange.resume_body()
             return
         assert body is not None

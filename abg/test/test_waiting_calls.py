@@ -136,6 +136,24 @@ def test_whoever_has_waited_for_too_long_is_refused_as_busy(target, headers, bod
     assert len(on.sent) == 1
 
 
+@pytest.mark.parametrize("length", [0, None])
+def test_a_call_without_a_body_is_asked_for_once(length):
+    # Bodies of unmetered calls stream: the end of an empty one comes while the call still waits.
+    on = crowd()
+    ask(on)
+    headers = [(b"x-abg-session-id", b"s"), *(f for f in CODEX if f[0] != b"Content-Type")]
+    waiting = on.send(Client(b"POST", b"/v1/audio/speech", headers, length), b"")
+    assert on.guard.waiting == 1
+    answer(on.sent[0])
+    assert len(on.sent) == 2
+    assert on.sent[1].ended
+    on.sent[1].answer(200, b"sound")
+    assert waiting.finished
+    assert on.guard.waiting == 0
+    assert on.book.holds() == []
+    assert [entry.end for entry in on.entries] == ["complete", "complete"]
+
+
 def test_a_shorter_patience():
     on = crowd(busy_wait_seconds=5)
     ask(on)
