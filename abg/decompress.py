@@ -24,6 +24,10 @@ _WINDOW = 128 << 20
 """The largest zstd window that is served."""
 _SLICE = 512
 """Bytes given to zstd at a time: it has no limit of output, and four bytes can mean 128 kB."""
+_PIECE = 16_384
+"""Bytes given to zlib at a time: it copies all that stand behind a member."""
+_MOST_MEMBERS = 100_000
+"""Members or frames of one body: an empty one has 20 bytes or 9, and is not for nothing."""
 
 
 class Decoder(Protocol):
@@ -116,31 +120,43 @@ class _Zlib:
 
     def __init__(self, bits: int) -> None:
         self._bits = bits
-        self._members = bits > zlib.MAX_WBITS
+        self._gzip = bits > zlib.MAX_WBITS
+        self._begun = 0
+        """Members so far."""
         self._object: Any = None
-        self._over = False
 
     def feed(self, data: bytes, most: int) -> bytes:
         out: list[bytes] = []
-        while data and not self._over:
-            if self._object is None:
-                if self._members and not data.strip(b"\0"):
-                    # Padding behind the last member.
-                    break
-                self._object = zlib.decompressobj(self._bits)
-            try:
-                piece = self._object.decompress(data, most + 1)
-            except zlib.error:
-                raise UnreadableBody("damaged") from None
-            out.append(piece)
-            most -= len(piece)
-            if most < 0:
-                raise _too_much()
-            data = self._object.unused_data
-            if self._object.eof:
-                self._object = None
-                self._over = not self._members
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE]
+            while piece:
+                if self._object is None:
+                    piece = self._begin(piece)
+                    if not piece:
+                        break
+                try:
+                    out.append(self._object.decompress(piece, most + 1))
+                except zlib.error:
+                    raise UnreadableBody("damaged") from None
+                most -= len(out[-1])
+                if most < 0:
+                    raise _too_much()
+                piece = self._object.unused_data
+                if self._object.eof:
+                    self._object = None
         return b"".join(out)
+
+    def _begin(self, piece: bytes) -> bytes:
+        """What of the piece belongs to the next member; empty: none begins here."""
+        if self._gzip:
+            # Padding may stand behind each.
+            piece = piece.lstrip(b"\0")
+        elif self._begun:
+            return b""
+        if piece:
+            self._begun = _one_more(self._begun)
+            self._object = zlib.decompressobj(self._bits)
+        return piece
 
     def check_end(self) -> None:
         if self._object is not None:
@@ -203,6 +219,8 @@ class _Zstd:
 
         self._error: type[Exception] = zstandard.ZstdError
         self._new: Any = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj
+        self._begun = 0
+        """Frames so far."""
         self._object: Any = None
 
     def feed(self, data: bytes, most: int) -> bytes:
@@ -211,6 +229,7 @@ class _Zstd:
             piece = data[at : at + _SLICE]
             while piece:
                 if self._object is None:
+                    self._begun = _one_more(self._begun)
                     self._object = self._new()
                 try:
                     out.append(self._object.decompress(piece))
@@ -228,6 +247,12 @@ class _Zstd:
     def check_end(self) -> None:
         if self._object is not None:
             raise UnreadableBody("cut")
+
+
+def _one_more(begun: int) -> int:
+    if begun >= _MOST_MEMBERS:
+        raise _too_much()
+    return begun + 1
 
 
 def _too_much() -> UnreadableBody:

@@ -145,6 +145,54 @@ def test_several_members(encoding: bytes, pack: Pack) -> None:
         assert unpacked(encoding, packed[:at], packed[at:]) == b"one, two"
 
 
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_a_body_of_nothing_but_empty_members_is_given_up(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoding, pack = CODINGS[name]
+    monkeypatch.setattr(decompress, "_MOST_MEMBERS", 5)
+    assert unpacked(encoding, pack(b"") * 5) == b""
+    reader = decoder(encoding)
+    assert reader.feed(pack(b"x") * 4) == b"xxxx"
+    with pytest.raises(UnreadableBody, match="too much"):
+        reader.feed(pack(b"") * 2)
+
+
+def test_the_work_for_many_members_grows_with_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Each was handed all that stood behind it, and zlib copied that: 64 MB took two hours.
+    handed = []
+    real = zlib.decompressobj
+
+    class Counting:
+        def __init__(self, bits: int) -> None:
+            self._real = real(bits)
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            handed.append(len(data))
+            return self._real.decompress(data, most)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
+
+    monkeypatch.setattr(decompress.zlib, "decompressobj", Counting)
+
+    def work(members: int) -> int:
+        handed.clear()
+        unpacked(b"gzip", gzip.compress(b"") * members)
+        return sum(handed)
+
+    assert work(40_000) < 11 * work(4_000)
+
+
+@pytest.mark.parametrize("split", [1, 7, 100])
+def test_padding_and_members_in_any_split(split: int) -> None:
+    data = gzip.compress(b"a") + bytes(20) + gzip.compress(b"b") + bytes(3)
+    pieces = [data[at : at + split] for at in range(0, len(data), split)]
+    assert unpacked(b"gzip", *pieces) == b"ab"
+
+
 def test_padding_behind_the_last_member() -> None:
     packed = gzip.compress(TEXT)
     assert unpacked(b"gzip", packed + b"\0" * 10) == TEXT
