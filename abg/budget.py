@@ -46,6 +46,8 @@ class Budget:
     """``block`` or ``warn``."""
     max_requests: int | None = None
     max_usd_per_request: Decimal | None = None
+    but_plans: bool = False
+    """Its match on ``auth`` is none of the user's: calls that a plan pays for are ignored."""
 
 
 def session_budget(limit: Decimal | None, warn_at: tuple[Decimal, ...] = DEFAULT_WARN_AT) -> Budget:

@@ -52,7 +52,7 @@ def counting_budgets(config: Config) -> tuple[Budget, ...]:
     return tuple(
         row
         if any(what == "auth" for what, _ in row.match)
-        else evolve(row, match=(*row.match, paid))
+        else evolve(row, match=(*row.match, paid), but_plans=True)
         for row in config.budgets
     )
 

@@ -288,7 +288,8 @@ class Rules:
 def _is_sessions_own(budget: Budget) -> bool:
     if budget.name == "session":
         return True
-    if budget.window.kind != "lifetime" or [what for what, _ in budget.match] != ["session"]:
+    told = [what for what, _ in budget.match if what != "auth" or not budget.but_plans]
+    if budget.window.kind != "lifetime" or told != ["session"]:
         return False
     if budget.limit_usd is None and (budget.max_requests, budget.max_usd_per_request) != (
         None,

@@ -89,6 +89,27 @@ def test_a_plans_own_budget_counts_also_where_plans_are_ignored():
 
 
 @pytest.mark.parametrize("plans", ["count", "ignore"])
+def test_a_sessions_more_specific_row_counts_instead_of_the_general_one(plans):
+    rows = (
+        {"name": "bugs", "match": {"session": "bug-*"}, "per": "session", "limit_usd": 3},
+        {"name": "free", "match": {"session": "free"}, "limit_usd": None},
+        {"name": "keys", "match": {"session": "s-*", "auth": "api_key"}, "limit_usd": 2},
+    )
+    budgets = tuple(parse_budget(row, "test") for row in rows)
+    stage = Stage(session_budget_usd=1, subscription_budgets=plans, budgets=budgets)
+
+    def passed(session: str) -> int:
+        headers = [*CLAUDE, (b"x-abg-session-id", session.encode())]
+        return [call(stage, headers).status for _ in range(4)].count(200)
+
+    assert (passed("plain"), passed("bug-1"), passed("free"), passed("s-1")) == (1, 3, 4, 1)
+    stage.guard.event("raise", session_id="bug-1", by_usd=1)
+    assert passed("bug-1") == 1
+    kinds = {row["name"]: row["kind"] for row in stage.book.status(stage.now, "bug-1").budgets}
+    assert (kinds["bugs"], "session" in kinds) == ("session", False)
+
+
+@pytest.mark.parametrize("plans", ["count", "ignore"])
 def test_api_keys_can_be_kept_out_altogether(plans):
     row = {"name": "no keys", "match": {"auth": "api_key"}, "limit_usd": 0}
     rule = (parse_budget(row, "test"),)
