@@ -243,6 +243,11 @@ class Book:
         return [Hold(id, held.ask.scope, held.amount, held.at) for id, held in self._open.items()]
 
     @property
+    def blocked(self) -> list[str]:
+        """Sessions blocked by hand; ``*``: all."""
+        return list(self._overrides.blocked)
+
+    @property
     def waiting(self) -> int:
         """How many wait."""
         return len(self._queue)
@@ -263,7 +268,7 @@ class Book:
             {name: sessions.spent(name, now) for name in names},
             self._shapes.days.spent("", now),
             budget_rows(self._rules, self._overrides, self._zone, now, session),
-            list(self._overrides.blocked),
+            self.blocked,
         )
 
     def limit(

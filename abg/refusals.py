@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import quote
 
 from abg.call import Headers, Scope
+from abg.commands import option, unblock
 from abg.decision import Decision
 from abg.finding import Finding
 
@@ -57,13 +57,12 @@ def _frees(findings: Sequence[Finding]) -> datetime | None:
 
 
 def _remedy(finding: Finding, scope: Scope) -> str:
-    session = shlex.quote(scope.session)
+    session = option("--session", scope.session)
     if finding.kind == "blocked":
-        if finding.key == "*":
-            return "Let them go on with: abg unblock --all"
-        return f"Let it go on with: abg unblock {session}"
+        who = "them" if finding.key == "*" else "it"
+        return f"Let {who} go on with: {unblock(finding.key)}"
     if finding.kind == "loop":
-        return f"Look at what it repeats; start again with: abg reset --session {session}"
+        return f"Look at what it repeats; start again with: abg reset {session}"
     if finding.kind == "requests":
         return "Its number of requests is max_requests in the configuration"
     if finding.kind == "request":
@@ -73,5 +72,5 @@ def _remedy(finding: Finding, scope: Scope) -> str:
     if finding.kind == "unknown_model":
         return "Add its price under prices: in the configuration, or allow it there"
     if finding.kind == "session":
-        return f"Raise it with: abg budget raise --session {session} --by 5"
-    return f"Raise it with: abg budget raise --budget {shlex.quote(finding.budget)} --by 5"
+        return f"Raise it with: abg budget raise {session} --by 5"
+    return f"Raise it with: abg budget raise {option('--budget', finding.budget)} --by 5"

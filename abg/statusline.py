@@ -10,6 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from abg.commands import option, unblock
 from abg.console import printable
 from abg.home.present import duration
 from abg.money import show
@@ -143,37 +144,35 @@ def short(amount: Decimal, *, fine: bool = False) -> str:
 
 def raise_command(found: Standing) -> str:
     """What lets a session go on that a budget has stopped."""
-    from shlex import quote
-
     if found.stopped == "session":
-        whose = f"--session {quote(printable(found.name))}"
+        whose = option("--session", printable(found.name))
     else:
-        whose = f"--budget {quote(printable(found.stopped_by or 'daily'))}"
+        whose = option("--budget", printable(found.stopped_by or "daily"))
     return f"abg budget raise {whose} --by 5"
 
 
 def _remedy(found: Standing) -> str:
-    from shlex import quote
-
     if found.stopped == "ledger":
         return "STOPPED: the ledger cannot be written (abg doctor)"
     if found.locked:
         return "STOPPED: budgets are locked"
     if found.stopped == "blocked":
-        return f"STOPPED: abg unblock {quote(printable(found.name))}"
+        return f"STOPPED: {unblock(printable(found.stopped_by))}"
     return f"STOPPED: {raise_command(found)}"
 
 
 def _stopped(
     status: Mapping[str, Any], name: str, budgets: Sequence[Mapping[str, Any]]
 ) -> tuple[str, str]:
-    """Why no call passes, and the name of the budget that says so."""
+    """Why no call passes, and the budget that says so, or whose name is blocked."""
     ledger = _mapping(status.get("ledger"))
     if ledger.get("healthy") is False:
         return "ledger", ""
     blocked = _listed(status.get("blocked"))
-    if name in blocked or "*" in blocked:
-        return "blocked", ""
+    if "*" in blocked:
+        return "blocked", "*"
+    if name in blocked:
+        return "blocked", name
     if status.get("block_on_limit") is False:
         return "", ""
     for budget in budgets:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 
 from abg.cli import client
+from abg.commands import unblock as unblock_command
 
 __all__ = ["add_block", "add_unblock"]
+
+EVERYBODY = "*"
 
 
 def add_block(parser: argparse.ArgumentParser) -> None:
@@ -29,21 +32,27 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 def block(arguments: argparse.Namespace) -> int:
     """Refuse every further call of a session, or of all."""
     client.change(arguments, "/abg/block", _target(arguments))
-    back = "--all" if arguments.all else arguments.session
-    print(f"{_named(arguments)}: no further call passes. Let it go on with: abg unblock {back}")
+    back = unblock_command("*" if arguments.all else arguments.session)
+    print(f"{_named(arguments)}: no further call passes. Let it go on with: {back}")
     return 0
 
 
 def unblock(arguments: argparse.Namespace) -> int:
     """Let a blocked session, or all, go on (within its budgets)."""
-    client.change(arguments, "/abg/unblock", _target(arguments))
+    said = client.change(arguments, "/abg/unblock", _target(arguments))
+    if isinstance(said, dict) and "*" in (said.get("blocked") or ()):
+        everybody = unblock_command("*")
+        print(f"{_named(arguments)}: blocked with all sessions still. Let them go on: {everybody}")
+        return 1
     print(f"{_named(arguments)}: calls pass again, within the budgets")
     return 0
 
 
 def _target(arguments: argparse.Namespace) -> dict[str, object]:
-    return {"all": True} if arguments.all else {"session": arguments.session}
+    # A lone star is what everybody types for all of them, and it blocks all of them.
+    everybody = arguments.all or arguments.session == EVERYBODY
+    return {"all": True} if everybody else {"session": arguments.session}
 
 
 def _named(arguments: argparse.Namespace) -> str:
-    return "all sessions" if arguments.all else f"session {arguments.session}"
+    return "all sessions" if "all" in _target(arguments) else f"session {arguments.session}"

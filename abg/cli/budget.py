@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from decimal import Decimal
 
 from abg.cli import client
 from abg.cli.status import no_such
+from abg.commands import option
 from abg.errors import ConfigError
 from abg.money import usd
 
@@ -79,7 +79,8 @@ def raise_budget(arguments: argparse.Namespace) -> int:
         if arguments.session is None:
             raise
         # The proxy of an ``abg run`` has ended with it.
-        again = f"abg run --session {shlex.quote(arguments.session)} --budget USD -- …"
+        whose = option("--session", arguments.session)
+        again = f"abg run {whose} --budget USD -- …"
         raise client.NotRunning(f"{problem}\n  or run the agent again with more: {again}") from None
     said = client.post(address, "/abg/budgets/raise", body)
     print(_raised(arguments, said))

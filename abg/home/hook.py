@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from shlex import quote
 from typing import Any
 
 from attrs import frozen
 
+from abg.commands import unblock
 from abg.console import printable
 from abg.home.present import many, money
 from abg.statusline import Standing, raise_command
@@ -118,8 +118,10 @@ def _stopped(found: Standing) -> str:
     if found.stopped == "ledger":
         return "[abg] The ledger cannot be written, so no call passes. See: abg doctor"
     if found.stopped == "blocked":
-        name = quote(printable(found.name))
-        return f"[abg] This session is blocked. Let it go on with: abg unblock {name}"
+        way = unblock(printable(found.stopped_by))
+        if found.stopped_by == "*":
+            return f"[abg] All sessions are blocked. Let them go on with: {way}"
+        return f"[abg] This session is blocked. Let it go on with: {way}"
     if found.stopped == "session":
         text = f"Session budget exhausted: {money(found.spent)} >= {money(found.limit)}"
     elif found.stopped == "daily":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from attrs import frozen
 
+from abg.commands import option
 from abg.console import printable
 from abg.home.present import many, money, share
 from abg.statusline import Standing
@@ -101,8 +101,8 @@ def closing_line(s: Summary) -> str:
     if s.blocked and s.stopped == "session" and s.limit is not None and not s.locked:
         # The proxy that the refusal's own remedy speaks to may end together with this run.
         more = max(s.limit, s.total).to_integral_value(ROUND_CEILING) + 5
-        name = shlex.quote(printable(s.session))
-        parts.append(f"to go on: abg run --session {name} --budget {more} -- …")
+        name = option("--session", printable(s.session))
+        parts.append(f"to go on: abg run {name} --budget {more} -- …")
     return "abg: " + "; ".join(parts)
 
 

@@ -324,6 +324,13 @@ class AdminTests(SynchronousTestCase):
         self.assertEqual(stopped, [1])
         self.assertTrue(self.admin.status()["ephemeral"])
 
+    def test_who_unblocks_one_session_learns_who_is_blocked_still(self) -> None:
+        admin = self.start()
+        admin.block({"all": True})
+        admin.block({"session": "s"})
+        self.assertEqual(admin.unblock({"session": "s"}), {"unblocked": "s", "blocked": ["*"]})
+        self.assertEqual(admin.unblock({"all": True}), {"unblocked": "*", "blocked": []})
+
     def test_a_lease_says_which_project_a_session_works_on(self) -> None:
         self.start()
         self.lease(30, session="s", project="shop")

@@ -29,6 +29,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "budget",
         "call",
         "canonical",
+        "commands",
         "config",
         "config.*",
         "console",

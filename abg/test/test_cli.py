@@ -236,13 +236,32 @@ def test_void_needs_an_id(proxy, capsys):
         (["block", "--all"], "/abg/block", {"all": True}),
         (["unblock", "bad"], "/abg/unblock", {"session": "bad"}),
         (["unblock", "--all"], "/abg/unblock", {"all": True}),
+        (["block", "*"], "/abg/block", {"all": True}),
+        (["unblock", "*"], "/abg/unblock", {"all": True}),
     ],
 )
-def test_the_kill_switch(words, path, body, proxy):
+def test_the_kill_switch(words, path, body, proxy, capsys):
     assert main([*words, "--url", proxy.url]) == 0
+    assert ("all sessions: " in said(capsys)) == ("all" in body)
     sent = dict(proxy.posts[0][1])
     del sent["who"]
     assert (proxy.posts[0][0], sent) == (path, body)
+
+
+def test_the_way_back_can_be_typed_as_it_stands(proxy, capsys):
+    assert main(["block", "my task", "--url", proxy.url]) == 0
+    assert said(capsys).strip().endswith("abg unblock 'my task'")
+    assert main(["block", "--url", proxy.url, "--", "--all"]) == 0
+    assert said(capsys).strip().endswith("abg unblock -- --all")
+
+
+def test_who_unblocks_one_is_told_that_all_are_blocked(proxy, capsys):
+    proxy.replies["/abg/unblock"] = (200, {"unblocked": "bad", "blocked": ["*"]})
+    assert main(["unblock", "bad", "--url", proxy.url]) == 1
+    assert "Let them go on: abg unblock --all" in said(capsys)
+    proxy.replies["/abg/unblock"] = (200, {"unblocked": "bad", "blocked": ["other"]})
+    assert main(["unblock", "bad", "--url", proxy.url]) == 0
+    assert "session bad: calls pass again" in said(capsys)
 
 
 def test_the_kill_switch_needs_a_target(capsys):

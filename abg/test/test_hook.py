@@ -115,7 +115,11 @@ def test_without_any_cap_nothing_is_said():
             "Raise it with: abg budget raise --budget runaway --by 5",
         ),
         (
-            {"stopped": "blocked"},
+            {"stopped": "blocked", "stopped_by": "*"},
+            "[abg] All sessions are blocked. Let them go on with: abg unblock --all",
+        ),
+        (
+            {"stopped": "blocked", "stopped_by": "my task"},
             "[abg] This session is blocked. Let it go on with: abg unblock 'my task'",
         ),
         (

@@ -44,7 +44,8 @@ def test_every_budget_that_blocks_is_named_and_when_the_first_frees_up():
     ("finding", "words"),
     [
         (Finding("block", "blocked", "job"), "abg unblock job"),
-        (Finding("block", "blocked", "*"), "abg unblock --all"),
+        (Finding("block", "blocked", "*"), "Let them go on with: abg unblock --all"),
+        (Finding("block", "blocked", "--all"), "Let it go on with: abg unblock -- --all"),
         (Finding("max", "loop", "job", Decimal(5), limit=Decimal(5)), "abg reset --session job"),
         (Finding("few", "requests", "job", Decimal(3), limit=Decimal(3)), "max_requests"),
         (
@@ -76,6 +77,15 @@ def test_a_plan_is_not_charged():
 
 def test_a_name_cannot_smuggle_a_command():
     assert "--session '; rm -rf ~' --by" in text(SPENT, session="; rm -rf ~")
+
+
+@pytest.mark.parametrize("name", ["-x", "--all", "--help"])
+def test_a_name_is_never_taken_for_an_option(name):
+    assert text(SPENT, session=name).endswith(f"abg budget raise --session={name} --by 5")
+    loop = Finding("max", "loop", name, Decimal(5), limit=Decimal(5))
+    assert text(loop, session=name).endswith(f"abg reset --session={name}")
+    row = Finding(name, "budget", spent=Decimal(5), limit=Decimal(5))
+    assert text(row).endswith(f"abg budget raise --budget={name} --by 5")
 
 
 def test_headers_are_ascii_whatever_the_names_are():

@@ -41,7 +41,8 @@ def test_the_usual_line():
     [
         ({"own": {"spent_usd": 5}}, "STOPPED: abg budget raise --session default --by 5"),
         ({"daily": {"spent_usd": 20}}, "STOPPED: abg budget raise --budget daily --by 5"),
-        ({"blocked": ["*"]}, "STOPPED: abg unblock default"),
+        ({"blocked": ["*"]}, "STOPPED: abg unblock --all"),
+        ({"blocked": ["default", "*"]}, "STOPPED: abg unblock --all"),
         ({"blocked": ["default"]}, "STOPPED: abg unblock default"),
         ({"own": {"spent_usd": 5}, "locked": True}, "STOPPED: budgets are locked"),
         ({"ledger": {"healthy": False}}, "STOPPED: the ledger cannot be written (abg doctor)"),
@@ -90,7 +91,7 @@ def test_a_session_that_has_not_spent_shows_its_budget():
 
 
 def test_a_name_cannot_steer_the_terminal_or_the_shell():
-    text = line(standing(status(blocked=["*"]), "a\x1b[2J;rm x"), colour=False)
+    text = line(standing(status(blocked=["a\x1b[2J;rm x"]), "a\x1b[2J;rm x"), colour=False)
     assert "\x1b" not in text
     assert text.endswith("abg unblock 'a\N{REPLACEMENT CHARACTER}[2J;rm x'")
 

@@ -216,7 +216,7 @@ class Admin:
         self._unlocked()
         session = "*" if body.get("all") is True else safe_name(_text(body, "session"))
         self._guard.event("unblock", session_id=session, who=_who(body))
-        return {"unblocked": session}
+        return {"unblocked": session, "blocked": self._book.blocked}
 
     def void(self, body: dict[str, Any]) -> Any:
         self._unlocked()
