@@ -138,6 +138,10 @@ class AnswerListener(Protocol):
 
     def upstream_resume(self) -> None: ...
 
+    def body_left(self) -> None:
+        """The whole body that was given has left memory: it is with the vendor, and will not be
+        sent again. Told once at most, perhaps within ``request``."""
+
 
 class VendorCall(Protocol):
     """A running request to a vendor."""

@@ -65,6 +65,8 @@ class Question:
 
     def upstream_resume(self) -> None: ...
 
+    def body_left(self) -> None: ...
+
     def _tell(self, count: int | None) -> None:
         told, self._told = self._told, None
         if told is not None:

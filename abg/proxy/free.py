@@ -22,6 +22,9 @@ class FreeCall(Passage):
             self._look_for_open_id()
         self._send(b"" if exchange.content_length == 0 else None)
 
+    def body_left(self) -> None:
+        """Nobody counts it: it streams."""
+
     def _look_for_open_id(self) -> None:
         opened = self._corridor.guard.opened
         path = self._route.target.partition(b"?")[0].decode("ascii", "replace")

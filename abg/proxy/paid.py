@@ -26,6 +26,8 @@ from abg.proxy.strict import Strict, StrictHouse
 
 __all__ = ["PaidCall"]
 
+SMALL = 65_536
+"""Bytes of a body that are not counted any more once it is on its way to the vendor."""
 UNPACKED = 8
 """How much larger a compressed body that nobody can read is taken to be."""
 
@@ -212,6 +214,10 @@ class PaidCall(Passage):
             body = self._dialect.ask_for_usage(body)
             self._added_usage = True
         self._send(body)
+        if len(body) <= SMALL:
+            self._free_place()
+
+    def body_left(self) -> None:
         self._free_place()
 
     def _client_headers(self, headers: Headers) -> Headers:

@@ -183,6 +183,9 @@ class Passage(ABC):
     # -- what differs --------------------------------------------------------------------------
 
     @abstractmethod
+    def body_left(self) -> None: ...
+
+    @abstractmethod
     def _meter(self, data: bytes) -> bytes: ...
 
     @abstractmethod

@@ -168,6 +168,9 @@ class Sent:
     def finish(self) -> None:
         self.listener.answer_end()
 
+    def took(self) -> None:
+        self.listener.body_left()
+
     def fail(self, kind: str = "cut", message: str = "the vendor hung up") -> None:
         self.listener.answer_failed(kind, message)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import Any
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from zope.interface import implementer
 from abg.call import Headers
 from abg.test.doors import MemoryTransport
 from abg.wire.outbound import Pool
+from abg.wire.vendor import VendorConnection
 
 ORIGIN = "http://127.0.0.1:9000"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -31,6 +33,7 @@ class Listener:
         self.when: dict[str, Any] = {}
         self.call: Any = None
         self.calling = False
+        self.left = False
 
     def _told(self, name: str, *what: Any) -> None:
         assert not self.calling, f"{name} was told inside a call of the listener's own"
@@ -63,6 +66,10 @@ class Listener:
 
     def upstream_resume(self) -> None:
         self._told("resume")
+
+    def body_left(self) -> None:
+        assert not self.left, "told twice"
+        self.left = True
 
     @property
     def failed(self) -> str | None:
@@ -198,10 +205,12 @@ class Requests(PoolTests):
         transport.connect(factory.buildProtocol(None))
         self.reactor.advance(0)
         self.assertLess(sum(map(len, transport.writes)), 600_000)
+        self.assertFalse(listener.left, "most of it is still here")
         for _ in range(200):
             transport.take(True)
             transport.taking = False
         transport.take(True)
+        self.assertTrue(listener.left)
         _head, _, sent = transport.received.partition(b"\r\n\r\n")
         self.assertEqual(len(sent), len(body))
         self.assertEqual(sent, body)
@@ -209,6 +218,25 @@ class Requests(PoolTests):
         transport.deliver(OK)
         self.assertEqual(listener.told[-1], "end")
         self.assertEqual(listener.told.count("pause"), 0)
+
+    def test_a_body_is_kept_until_it_need_not_be_sent_again(self) -> None:
+        self.idle()
+        for size in (10, 100_000):
+            with mock.patch.object(VendorConnection, "untouched", return_value=True):
+                listener = self.ask(body=b"x" * size)
+                self.wait(2)
+            self.assertFalse(listener.left)
+            self.wait(2)
+            self.assertTrue(listener.left)
+            self.vendor.transports[-1].deliver(OK)
+            self.assertEqual(listener.told[-1], "end")
+
+    def test_a_body_that_waits_for_a_connection_has_not_left(self) -> None:
+        listener = self.ask(body=b"x" * 100_000)
+        self.wait(2)
+        self.assertFalse(listener.left)
+        self.vendor.accept()
+        self.assertTrue(listener.left)
 
     def test_a_streamed_body_of_known_length(self) -> None:
         listener = self.ask(body=None, headers=[(b"Content-Length", b"10")])

@@ -318,6 +318,20 @@ def test_room_for_bodies_is_given_back():
     assert stage.corridor.rooms.taken == 0
 
 
+@pytest.mark.parametrize("end", ["took", "finish", "fail"])
+def test_a_large_body_has_its_room_for_as_long_as_it_is_in_memory(end: str):
+    # It was given back when the vendor's side had the body: a vendor that reads slowly filled
+    # the memory with as many bodies as there were clients.
+    stage = Stage(max_body_mb=1)
+    body = dict(ASK, padding="x" * 100_000)
+    stage.ask(b"/v1/messages", body)
+    assert stage.corridor.rooms.taken > 100_000
+    stage.vendor().head()
+    assert stage.corridor.rooms.taken > 100_000
+    getattr(stage.vendor(), end)()
+    assert stage.corridor.rooms.taken == 0
+
+
 def test_paid_calls_that_cannot_be_metered_are_estimated_and_capped():
     stage = Stage()
     client = stage.ask(b"/v1/images/generations", {"model": "gpt-image-9", "prompt": "x"}, CODEX)

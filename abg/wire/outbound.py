@@ -159,6 +159,7 @@ class Pool:
             age = self.now - connection.since
             call = connection.call
             if call is not None:
+                connection.let_go()
                 if call.paused:
                     connection.since = self.now
                 elif age > self.silence_seconds:

@@ -211,6 +211,13 @@ class RunningCall:
 
     # From the connection
 
+    def let_go(self) -> None:
+        """The body was sent and received in part at least: it is neither sent again nor kept."""
+        if self._body:
+            self._body = b""
+            self._tried = True
+            self.listener.body_left()
+
     def closed_early(self, untouched: bool) -> None:
         """A used connection was closed before it answered; ``untouched``: no byte was received."""
         if self._pool is None:

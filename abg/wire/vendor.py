@@ -268,6 +268,13 @@ class VendorConnection(Protocol):
             self._uploading = False
             self._body = b""
             transport.unregisterProducer()
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Have the call keep its body no longer than it may have to be sent again."""
+        call = self.call
+        if call is not None and not self._uploading and not self.untouched():
+            call.let_go()
 
     def pauseProducing(self) -> None:
         self._full = True
