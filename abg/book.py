@@ -135,7 +135,7 @@ class Book:
         if failed or not cost:
             ask = reservation.ask
             self._loops.take_back(ask.scope.session, ask.thread, ask.fingerprint)
-        return self._settled(selection, keys, at, now)
+        return self._settled(selection, keys, at, now, cost)
 
     def void(self, id: str, now: datetime) -> Settled:
         """The call has ended and nothing was billed.
@@ -348,13 +348,17 @@ class Book:
             accounts.release(keys[index], _ONE)
         return reservation
 
-    def _settled(self, selection: Selection, keys: Keys, at: datetime, now: datetime) -> Settled:
+    def _settled(
+        self, selection: Selection, keys: Keys, at: datetime, now: datetime, cost: Decimal
+    ) -> Settled:
         shapes = self._shapes
         warnings = [
             finding
             for check in selection.warners
             if (finding := self._judge.warns(check, keys[check.index], at, now)) is not None
         ]
+        if selection.dear_warners:
+            warnings += self._judge.warns_of_one(selection, keys, cost)
         return Settled(
             shapes.sessions.spent(keys[SESSION], at),
             shapes.days.spent("", now),

@@ -75,6 +75,8 @@ class Finding:
             return f"Budget warning: {self.budget}={self.spent}/{self.limit} requests"
         places = _places(self.limit)
         of = show(self.limit, places).removeprefix("$")
+        if self.kind == "request":
+            return f"Budget warning: {self.budget}={show(self.needed, places)}/{of} for one request"
         return f"Budget warning: {self.budget}={show(self.spent, places)}/{of}"
 
     @property
@@ -115,7 +117,7 @@ _UNLIMITED = {
 def _sum(terms: list[tuple[Decimal, str]], limit: Decimal) -> str:
     """``$4.70 spent + $0.42 held + $0.31 needed > $5.00``."""
     exact = _compared([amount for amount, _ in terms], limit)
-    for places in range(2, MOST_PLACES + 1):
+    for places in range(_places(limit), MOST_PLACES + 1):
         unit = Decimal(1).scaleb(-places)
         if _compared([_round(amount, unit) for amount, _ in terms], _round(limit, unit)) == exact:
             break

@@ -124,6 +124,14 @@ class Judge:
             return None
         return Finding(check.name, check.kind, key, spent, limit=limit)
 
+    def warns_of_one(self, selection: Selection, keys: Keys, cost: Decimal) -> list[Finding]:
+        """Which limits of one request, that only warn, this one went beyond."""
+        return [
+            Finding(check.name, check.kind, keys[check.index], needed=cost, limit=check.limit)
+            for check in selection.dear_warners
+            if check.limit is not None and cost > check.limit
+        ]
+
     def limit(self, check: Check, key: str, now: datetime) -> Decimal | None:
         """The limit in force for an account; None: there is none."""
         overrides = self._overrides

@@ -87,6 +87,8 @@ class Selection:
     """Limits that may warn."""
     dear: tuple[Check, ...]
     """Limits of one request; they block."""
+    dear_warners: tuple[Check, ...]
+    """Limits of one request that only warn."""
     money: tuple[tuple[Accounts, int], ...]
     """Where USD are held and counted, and under which key."""
     counts: tuple[tuple[Accounts, int], ...]
@@ -130,7 +132,7 @@ class _Row:
             )
         self.dear: list[Check] = []
         most_usd = budget.max_usd_per_request
-        if most_usd is not None and budget.action == "block":
+        if most_usd is not None:
             self.dear.append(
                 Check(budget.name, budget, "request", accounts, sums, index, most_usd, None)
             )
@@ -274,11 +276,13 @@ class Rules:
     def _select(self, rows: list[_Row]) -> Selection:
         # Also those without a limit: one can be set at run time.
         limits = [check for row in rows for check in row.checks]
+        dear = [check for row in rows for check in row.dear]
         money = dict.fromkeys([*self._base, *(row.money for row in rows)])
         return Selection(
             checks=tuple(check for check in limits if check.budget.action == "block"),
             warners=tuple(check for check in limits if check.share is not None),
-            dear=tuple(check for row in rows for check in row.dear),
+            dear=tuple(check for check in dear if check.budget.action == "block"),
+            dear_warners=tuple(check for check in dear if check.budget.action == "warn"),
             money=tuple(money),
             counts=tuple(dict.fromkeys(counted for row in rows for counted in row.counts)),
             adders=tuple((add, index) for accounts, index in money for add in accounts.adders),

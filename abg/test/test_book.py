@@ -472,6 +472,18 @@ class TestLoops:
         assert self.send(stage)[1].verdict is ALLOW
 
 
+def test_one_call_too_dear_for_a_row_that_only_warns_is_told_by_what_it_cost():
+    stage = Stage(
+        row("dear", limit_usd=None, max_usd_per_request=2, action="warn"),
+        row("free", limit_usd=None, max_usd_per_request=None, max_requests=9, action="warn"),
+    )
+    warned = [stage.spend(usd).warnings for usd in ("2", "2.01")]
+    assert [[f.warning() for f in found] for found in warned] == [
+        [],
+        ["Budget warning: session=$4.01/5.00", "Budget warning: dear=$2.01/2.00 for one request"],
+    ]
+
+
 class TestShadow:
     def test_nothing_blocks_and_nothing_waits(self):
         stage = Stage(

@@ -62,6 +62,14 @@ def finding(budget="session", kind="session", why="spent", **amounts):
             "Budget 'calm' does not cover one request so dear: $2.31 needed > $1.00",
         ),
         (
+            finding(why="held", spent="0", held="0.0051", needed="0.0051", limit="0.004"),
+            "$0.000 spent + $0.005 held + $0.005 needed > $0.004",
+        ),
+        (
+            finding("calm", "request", needed="0.0051", limit="0.0001"),
+            "Budget 'calm' does not cover one request so dear: $0.0051 needed > $0.0001",
+        ),
+        (
             finding(why="held", spent="4.99999999991", held="0", needed="0.0000000001", limit=5),
             "$5.000000000 spent + $0.000000000 held + $0.000000000 needed > $5.000000000",
         ),
@@ -92,6 +100,10 @@ def test_messages(found, message):
         (finding("daily", "daily", spent="16.2", limit=20), "Budget warning: daily=$16.20/20.00"),
         (finding("tiny", "budget", spent="0.003", limit="0.004"), "tiny=$0.003/0.004"),
         (finding("calm", "requests", spent=80, limit=100), "calm=80/100 requests"),
+        (
+            finding("calm", "request", needed="3.2", limit=3),
+            "Budget warning: calm=$3.20/3.00 for one request",
+        ),
     ],
 )
 def test_warnings(found, warning):
