@@ -110,7 +110,7 @@ def _split(text: str) -> tuple[str | None, int | None]:
         return None, None
     if host.startswith("[") and host.endswith("]") and ":" in host:
         host = host[1:-1]
-    host = host.lower().rstrip(".")
+    host = host.lower().removesuffix(".")
     if not host or any(c in host for c in "[]/@?#\\ "):
         return None, None
     return host, int(digits) if digits else None
@@ -159,9 +159,14 @@ def _origin_is_own(
 @lru_cache(1024)
 def _is_loopback(name: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
-        return True
+        return ".." not in name and name[0] != "."
+    if "%" in name:
+        # The zone of an IPv6 address; in any other name nobody knows what it would mean.
+        name, _, zone = name.partition("%")
+        if ":" not in name or not zone.isalnum():
+            return False
     try:
-        address = ip_address(name.partition("%")[0])
+        address = ip_address(name)
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)

@@ -212,7 +212,27 @@ def test_authorities(text: str, expected: tuple[str | None, int | None]) -> None
 
 def test_a_zone_of_an_address_says_nothing() -> None:
     assert is_own_host("::1%lo", "127.0.0.1", ())
+    assert is_own_host("::1%25eth0", "127.0.0.1", ())
     assert not is_own_host("", "", ())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "127.0.0.1%.evil.example",
+        "127.0.0.1%2f",
+        "::1%.evil.example",
+        "::1%",
+        "localhost..",
+        ".localhost",
+        "evil..localhost",
+    ],
+)
+def test_what_only_begins_or_ends_like_loopback_is_another_name(name: str) -> None:
+    assert not is_own_host(name, "127.0.0.1", ())
+    host = f"[{name}]" if ":" in name else name
+    assert ask(host)
+    assert ask("127.0.0.1:8788", origin=f"http://{host}:8788")
 
 
 @given(st.binary(max_size=30), st.binary(max_size=30))
