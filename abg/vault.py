@@ -6,13 +6,14 @@ its calls pass with the client's own key; an abg token never reaches a vendor in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from attrs import frozen
 
 from abg.call import Headers
-from abg.custody import Grant, is_token
+from abg.custody import PREFIX, Grant
 from abg.errors import AbgError, ConfigError
 from abg.keyring import Keyring
 
@@ -99,20 +100,19 @@ class Vault:
 def token_in(headers: Headers) -> str | None:
     """The token of abg's own that a request presents."""
     # Lengths first: most fields are neither, and lower() costs more than len().
-    credentials = [c for f in headers if len(f[0]) in _LENGTHS and (c := _credential(f))]
-    return next((c for c in credentials if is_token(c)), None)
+    tokens = [t for f in headers if len(f[0]) in _LENGTHS and (t := _token(f))]
+    return tokens[0] if tokens else None
 
 
 _AUTH = frozenset((b"authorization", b"x-api-key"))
 _LENGTHS = frozenset(map(len, _AUTH))
+_TOKEN = re.compile(rf"(?<![\w-]){PREFIX}[\w-]*", re.ASCII)
 
 
-def _credential(field: tuple[bytes, bytes]) -> str:
+def _token(field: tuple[bytes, bytes]) -> str:
     name = field[0].lower()
     if name not in _AUTH:
         return ""
-    value = field[1].decode("latin-1").strip()
-    if name == b"authorization":
-        scheme, _, rest = value.partition(" ")
-        return rest.strip() if scheme.lower() == "bearer" else value
-    return value
+    # Behind whatever scheme and sign: what looks like a token of abg's never goes to a vendor.
+    found = _TOKEN.search(field[1].decode("latin-1"))
+    return "" if found is None else found[0]

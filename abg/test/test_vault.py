@@ -56,6 +56,28 @@ def test_without_custody_the_clients_key_passes_but_a_token_never_does(keyring):
         vault.open("anthropic", [(b"x-api-key", token.encode())])
 
 
+@pytest.mark.parametrize(
+    "shape",
+    ["Bearer {}", "bearer  {}", "Bearer\t{}", "Token {}", "{}", '"{}"', "Bearer={}", "Bearer,{}"],
+)
+@pytest.mark.parametrize("name", [b"Authorization", b"X-Api-Key"])
+def test_a_token_is_known_in_any_dress(keyring, name, shape):
+    token, _ = keyring.new("task", None)
+    field = (name, shape.format(token).encode())
+    with pytest.raises(Forbidden) as caught:
+        Vault({}, keyring).open("anthropic", [field])
+    assert token not in str(caught.value)
+    headers, grant = Vault({"anthropic": KEY}, keyring).open("anthropic", [field])
+    assert grant is not None
+    assert headers == [(b"x-api-key", KEY.encode())]
+
+
+@pytest.mark.parametrize("key", [b"sk-abg_1", b"xabg_1", b"ABG_1", b"Bearer sk-ant-abg_2"])
+def test_a_vendors_key_that_holds_these_letters_is_none(keyring, key):
+    headers = [(b"Authorization", key)]
+    assert Vault({}, keyring).open("anthropic", headers) == (headers, None)
+
+
 def test_a_revoked_token_ends_at_once(keyring):
     token, grant = keyring.new("task", None)
     vault = Vault({"openai": "sk-real"}, keyring)
