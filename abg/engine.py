@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -319,8 +320,12 @@ def admin_token(path: Path) -> str:
         except FileExistsError:
             token = path.read_text("ascii").strip()
             if len(token) >= 32:
+                with suppress(PermissionError):  # another user's, who lets us read it
+                    path.chmod(0o600)
                 return token
-            handle = os.open(path, os.O_WRONLY | os.O_TRUNC, 0o600)
+            # A file of our own in its place: the old one may be anybody's to read, or a link.
+            path.unlink()
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         token = secrets.token_urlsafe(32)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(token + "\n")

@@ -66,6 +66,23 @@ def test_the_admin_token_is_made_once_and_is_the_users_alone(tmp_path):
         admin_token(tmp_path / "file" / "admin-token")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs file modes and links")
+def test_an_admin_token_that_lies_open_is_closed(tmp_path):
+    path = tmp_path / "admin-token"
+    for text in ("short", "x" * 40):
+        path.write_text(text)
+        path.chmod(0o666)
+        token = admin_token(path)
+        assert (token == text) == (len(text) >= 32)
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    path.unlink()
+    theirs = tmp_path / "theirs"
+    theirs.write_text("precious")
+    path.symlink_to(theirs)
+    assert len(admin_token(path)) >= 32
+    assert theirs.read_text() == "precious"
+
+
 def test_ids_never_repeat():
     first, second = Ids(), Ids()
     ids = {first() for _ in range(100)} | {second() for _ in range(100)}
