@@ -42,6 +42,8 @@ class Call:
     thread_hint: str | None = None
     fingerprint: bytes | None = None
     """Digest of the last message by content, for the loop breaker."""
+    choices: int = 1
+    """Answers that are asked for at once, each with an output allowance of its own."""
 
 
 @made_at_once

@@ -15,6 +15,7 @@ from abg.call import Call
 from abg.dialects.answer import AnswerMeter
 from abg.dialects.anthropic_usage import AnthropicUsage
 from abg.dialects.counts import mapping, text
+from abg.dialects.generated import UNUSUAL, text_bytes
 from abg.dialects.readjson import last_object, reader
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
@@ -52,8 +53,13 @@ class _Event(msgspec.Struct):
 
 
 _EVENT = reader(_Event)
-# As the API spells what it sends most: it needs no closer look.
-_DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta"'
+# As the API, and others that speak like it, spell what they send most: it needs no closer look.
+_DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta"',
+    b'event: content_block_delta\ndata: {"type": "content_block_delta"',
+)
+_OWN_TYPE = max(map(len, _DELTA))
+"""Up to here an event's ``_delta"`` is that of its own type, and not yet of its piece."""
 _ANSWER = reader(_Answer)
 _MESSAGE = reader(_Message)
 
@@ -78,15 +84,21 @@ class AnthropicMeter(AnswerMeter):
         """It says something; of a whole answer only known where that decides anything."""
 
     def look(self, event: bytes) -> None:
-        if event.startswith(_DELTA) or not _may_matter(event):
-            self.output_bytes += delta_bytes(event)
-        else:
+        if event.startswith(_DELTA):
+            size = delta_bytes(event)
+            if size != UNUSUAL:
+                self.output_bytes += size
+                return
+        if _may_matter(event):
             self._read_event(event)
 
     def answer(self, body: bytes) -> None:
         answer = _ANSWER(body)
+        cut = answer is None and not self._too_large
         if answer is None:
-            answer = _Answer(usage=last_object(body, "usage") if self._too_large else None)
+            # What was told of usage is the least, and all of it may be text.
+            answer = _Answer(usage=last_object(body, "usage"))
+            self.output_bytes = len(body)
         self._take(answer)
         self.failed = answer.type == "error"
         self.stop_reason = text(answer.stop_reason)
@@ -96,7 +108,7 @@ class AnthropicMeter(AnswerMeter):
             if self._content and answer.usage is None:
                 self.output_bytes = len(body)
         self.usage.whole(mapping(answer.usage))
-        self.final = self.usage.told_output
+        self.final = self.usage.told_output and not cut
 
     def finish(self, complete: bool) -> None:
         super().finish(complete)
@@ -134,7 +146,7 @@ class AnthropicMeter(AnswerMeter):
             return
         kind = told.type if isinstance(told.type, str) else name.decode("ascii", "replace")
         if kind == "content_block_delta":
-            self.output_bytes += delta_bytes(event)
+            self.output_bytes += text_bytes(told.delta)
             return
         self.changed()
         if kind == "message_start":
@@ -165,25 +177,27 @@ class AnthropicMeter(AnswerMeter):
 
 
 def _may_matter(event: bytes) -> bool:
-    """Whether an event can be anything but a piece of text, however it is spelt."""
+    """Whether an event can mean anything, however it is spelt."""
     return (
         event.find(b"message_") >= 0
-        or event.find(b"content_block_st") >= 0
+        or event.find(b"content_block_") >= 0
         or event.find(b'"error"') >= 0
     )
 
 
 def delta_bytes(event: bytes) -> int:
-    """Bytes of generated text in a ``content_block_delta``; roughly, and the same for the same."""
+    """Bytes of generated text in a ``content_block_delta`` as usual, roughly; else ``UNUSUAL``."""
     # The last one: the event's own type ends like the delta's.
     at = event.rfind(b'_delta","')
     if at < 0:
         at = event.rfind(b'_delta", "')
-    if at < 0 or event.startswith(b"signature", at + 9):
+    if at < _OWN_TYPE:
+        return UNUSUAL
+    if event.startswith(b"signature", at + 9):
         return 0
-    begin = event.find(b'":', at + 9) + 3
+    begin = event.find(b'"', event.find(b'":', at + 9) + 2) + 1
     end = event.rfind(b'"')
-    return end - begin if end > begin > 2 else 0
+    return end - begin if end > begin > 0 else 0
 
 
 def _block_bytes(block: object) -> int:

@@ -28,17 +28,10 @@ _REPLACE_WHEN_SAID = (
     "cache_creation_input_tokens",
     "input_tokens",
 )
-_REPLACE = frozenset(
-    (
-        "cache_creation",
-        "inference_geo",
-        "iterations",
-        "output_tokens_details",
-        "server_tool_use",
-        "service_tier",
-        "speed",
-    )
-)
+_COUNTS = (*_REPLACE_WHEN_SAID, "output_tokens")
+_REPLACE = frozenset(("inference_geo", "iterations", "service_tier", "speed"))
+_MERGE = frozenset(("cache_creation", "output_tokens_details", "server_tool_use"))
+"""Counts apart: each of them replaces only when it is not zero."""
 BYTES_PER_TOKEN = 3
 """Of text, where a count that must be there is none; dear."""
 
@@ -57,7 +50,14 @@ class AnthropicUsage:
 
     def begin(self, usage: Mapping[str, Any]) -> None:
         """The usage of ``message_start``: of its first token."""
-        self._told = dict(usage)
+        before, self._told = self._told, dict(usage)
+        if before:
+            # It began already: a second beginning takes nothing back.
+            self._odd = True
+            for name in _COUNTS:
+                said = count_of(before.get(name)) or 0
+                if said > (count_of(usage.get(name)) or 0):
+                    self._told[name] = said
 
     def whole(self, usage: Mapping[str, Any]) -> None:
         """The usage of a whole message."""
@@ -77,6 +77,9 @@ class AnthropicUsage:
         for name, said in usage.items():
             if said and name in _REPLACE:
                 self._told[name] = said
+            elif name in _MERGE and isinstance(said, dict):
+                more = {key: count for key in said if (count := counts.get(said, key))}
+                self._told[name] = {**mapping(self._told.get(name)), **more}
         if usage.get("output_tokens") is not None:
             said = counts.get(usage, "output_tokens")
             self.told_output = said is not None
@@ -211,10 +214,10 @@ def unusual_tokens_of(told: Mapping[str, Any], counts: Counts, body_bytes: int) 
         # More than the total: the larger reading counts.
         counts.odd = True
     if fresh is None:
-        fresh = 0
-        if not (read or written or short or long) and body_bytes:
-            fresh = -(-body_bytes // BYTES_PER_TOKEN)
-            counts.odd = True
+        # None was told beside the others, or one that cannot be: all of the body may be fresh.
+        untold = told.get("input_tokens") is None and (read or written or short or long)
+        fresh = 0 if untold else -(-body_bytes // BYTES_PER_TOKEN)
+        counts.odd = counts.odd or fresh > 0
     return Usage(
         input_tokens=fresh,
         cache_read_tokens=read,

@@ -13,7 +13,9 @@ import msgspec
 
 from abg.call import Call
 from abg.dialects.answer import AnswerMeter
+from abg.dialects.content import dicts
 from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
+from abg.dialects.generated import UNUSUAL, text_bytes
 from abg.dialects.openai_usage import OpenAIUsage, tokens_of
 from abg.dialects.readjson import last_object, reader
 from abg.dialects.relay import Strainer
@@ -51,7 +53,9 @@ _PARTS = (
     (b'"arguments":"', b'"}}]'),
     (b'"text":"', b'","'),
 )
-"""What generated text stands between in a chunk."""
+"""What generated text stands between in a chunk of one choice, as the API spells it."""
+_GENERATED = ("delta", "message", "text")
+"""Where a choice keeps it."""
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
 
 
@@ -70,26 +74,32 @@ class ChatMeter(AnswerMeter):
         self.failed = False
         self.done = False
         """The end mark was seen."""
+        self.choices: dict[int, bool] = {}
+        """Those that have begun, by their index; True: they go on."""
         self._tier: str | None = None
         self._used: OpenAIUsage | None = None
         self._odd = False
         self._opened = False
+        self._one = call.choices == 1
 
     def look(self, event: bytes) -> None:
-        usual = self._opened and event.find(b"[DONE]", 0, 40) < 0
+        usual = self._opened and self._one and event.find(b"[DONE]", 0, 40) < 0
         if usual and event.find(b'"error"') < 0 and not _may_have_usage(event):
-            self.output_bytes += delta_bytes(event)
-        else:
-            self._read_event(event)
+            size = delta_bytes(event)
+            if size != UNUSUAL:
+                self.output_bytes += size
+                return
+        self._read_event(event)
 
     def answer(self, body: bytes) -> None:
         told = _WHOLE(body)
+        cut = told is None and not self._too_large
         if told is None:
-            told = _Whole(usage=last_object(body, "usage") if self._too_large else None)
+            told = _Whole(usage=last_object(body, "usage"))
         self._take(told)
         self.failed = bool(told.error)
         self._use(told.usage)
-        self.final = self._complete
+        self.final = self._complete and not cut
         if not self.final and not self.failed:
             self.output_bytes = len(body) if self.with_output else 0
 
@@ -117,12 +127,17 @@ class ChatMeter(AnswerMeter):
             self.done = True
             self._close()
             return
-        self.output_bytes += delta_bytes(event)
         chunk = _CHUNK(data) if data else None
         if chunk is None:
             return
         self._opened = True
         self.changed()
+        for choice in dicts(chunk.choices):
+            self.output_bytes += text_bytes([choice.get(name) for name in _GENERATED])
+            index = choice.get("index")
+            index = index if isinstance(index, int) else 0
+            goes_on = choice.get("finish_reason") is None
+            self.choices[index] = goes_on and self.choices.get(index, True)
         self._take(chunk)
         self.created = chunk.created
         self.kind = text(chunk.object)
@@ -211,13 +226,12 @@ def _may_have_usage(event: bytes) -> bool:
 
 
 def delta_bytes(event: bytes) -> int:
-    """Bytes of generated text in a chunk; roughly, and the same for the same."""
+    """Bytes of generated text in a chunk as usual, roughly; else ``UNUSUAL``."""
     for begin, end in _PARTS:
         at = event.find(begin)
         if at >= 0:
             at += len(begin)
             stop = event.find(end, at)
-            if stop < 0:
-                stop = event.rfind(b'"')
-            return stop - at if stop > at else 0
-    return 0
+            # Other texts stand beside this one, if its quote is closed before.
+            return stop - at if stop >= 0 > event.find(b'","', at, stop) else UNUSUAL
+    return UNUSUAL

@@ -38,6 +38,9 @@ class _Ask(msgspec.Struct):
     background: Any = None
     prompt_cache_key: Any = None
     client_metadata: Any = None
+    n: Any = None
+    best_of: Any = None
+    prompt: Any = None
 
 
 _ASK = reader(_Ask)
@@ -77,6 +80,7 @@ class OpenAI(ABC):
             include_usage=not self.wants_usage(asked),
             session_hint=session,
             thread_hint=thread,
+            choices=self.choices_of(asked),
         )
 
     def fingerprint(self, body: bytes) -> bytes | None:
@@ -142,8 +146,12 @@ class OpenAI(ABC):
         """Whether usage would be missing unless abg asks for it."""
         return False
 
+    def choices_of(self, asked: Any) -> int:
+        """How many answers the request asks for."""
+        return 1
+
     def most_output(self, asked: Any) -> int | None:
-        """The largest output that the request allows."""
+        """The largest output that the request allows, for each answer."""
         told = [count_of(getattr(asked, name)) for name in self.limits]
         said = [count for count in told if count is not None]
         return min(said) if said else None
@@ -232,18 +240,22 @@ class Chat(OpenAI):
         )
 
     def cut(self, meter: Meter, message: str) -> bytes:
-        """A last chunk that says the length was reached, and the end mark."""
+        """A last chunk for each choice that goes on, as if its length was reached, and the end
+        mark."""
         if not isinstance(meter, ChatMeter) or not meter.streaming or meter.final or meter.done:
             return b""
-        chunk: dict[str, Any] = {
-            "id": meter.id or "chatcmpl-abg",
-            "object": meter.kind or "chat.completion.chunk",
-            "created": meter.created if isinstance(meter.created, int) else 0,
-            "model": meter.model or meter.call.model,
-            "choices": [self.last_choice()],
-        }
         out = b"" if meter.whole else b"\n\n"
-        return out + b"data: " + _line(chunk) + b"\n\ndata: [DONE]\n\n"
+        begun = meter.choices or {0: True}
+        for index in sorted(index for index, goes_on in begun.items() if goes_on):
+            chunk: dict[str, Any] = {
+                "id": meter.id or "chatcmpl-abg",
+                "object": meter.kind or "chat.completion.chunk",
+                "created": meter.created if isinstance(meter.created, int) else 0,
+                "model": meter.model or meter.call.model,
+                "choices": [self.last_choice(index)],
+            }
+            out += b"data: " + _line(chunk) + b"\n\n"
+        return out + b"data: [DONE]\n\n"
 
     def bound_facts(self, endpoint: str, body: bytes) -> BoundFacts:
         return openai_bound.chat_facts(body)
@@ -254,9 +266,12 @@ class Chat(OpenAI):
             return False
         return options is None or options.get("include_usage") is not True
 
-    def last_choice(self) -> dict[str, Any]:
-        """The choice of a last chunk."""
-        return {"index": 0, "delta": {}, "logprobs": None, "finish_reason": "length"}
+    def choices_of(self, asked: Any) -> int:
+        return openai_bound.choices_of(asked.n)
+
+    def last_choice(self, index: int) -> dict[str, Any]:
+        """A choice of a last chunk."""
+        return {"index": index, "delta": {}, "logprobs": None, "finish_reason": "length"}
 
 
 class Completions(Chat):
@@ -268,8 +283,11 @@ class Completions(Chat):
     def bound_facts(self, endpoint: str, body: bytes) -> BoundFacts:
         return openai_bound.completion_facts(body)
 
-    def last_choice(self) -> dict[str, Any]:
-        return {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}
+    def choices_of(self, asked: Any) -> int:
+        return openai_bound.choices_of(asked.n, asked.best_of, asked.prompt)
+
+    def last_choice(self, index: int) -> dict[str, Any]:
+        return {"index": index, "text": "", "logprobs": None, "finish_reason": "length"}
 
 
 class Embeddings(OpenAI):

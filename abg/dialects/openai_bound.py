@@ -13,11 +13,12 @@ from typing import Any
 from abg.bound import BoundFacts, Pass
 from abg.dialects.anthropic_bound import UNREAD
 from abg.dialects.content import dicts, look_through
-from abg.dialects.counts import Counts, text
+from abg.dialects.counts import Counts, count_of, text
 from abg.dialects.readjson import read
 
 __all__ = [
     "chat_facts",
+    "choices_of",
     "completion_facts",
     "embedding_facts",
     "responses_facts",
@@ -188,7 +189,7 @@ def chat_facts(body: bytes) -> BoundFacts:
         unbounded,
         # Where both are said, nobody documents which one holds.
         max_output_tokens=max(stated) if stated else None,
-        choices=max(1, counts.whole(told, "n")),
+        choices=choices_of(counts.get(told, "n")),
         passes=(Pass("web_search_options"),) if searching else (),
         web_searches=1 if searching else 0,
         audio=(isinstance(modalities, list) and "audio" in modalities) or "audio" in model,
@@ -201,19 +202,22 @@ def completion_facts(body: bytes) -> BoundFacts:
     if not isinstance(told, dict):
         return _UNREAD
     counts = Counts()
-    prompts = told.get("prompt")
-    many = 1
-    if isinstance(prompts, list) and not all(isinstance(p, int) for p in prompts):
-        many = len(prompts)
-    each = max(1, counts.whole(told, "n"), counts.whole(told, "best_of"))
     return _facts(
         told,
         body,
         counts,
         _strange(told, _COMPLETION),
         max_output_tokens=counts.get(told, "max_tokens"),
-        choices=each * max(1, many),
+        choices=choices_of(counts.get(told, "n"), counts.get(told, "best_of"), told.get("prompt")),
     )
+
+
+def choices_of(n: Any, best_of: Any = None, prompt: Any = None) -> int:
+    """Answers that are sampled for a request: so many for each of its prompts."""
+    each = max(1, count_of(n) or 0, count_of(best_of) or 0)
+    if isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt):
+        return each * len(prompt)
+    return each
 
 
 def embedding_facts(body: bytes) -> BoundFacts:

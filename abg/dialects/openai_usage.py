@@ -48,7 +48,8 @@ def tokens_of(
         return None
     if whole is None:
         counts.odd = True
-        whole = -(-body_bytes // BYTES_PER_TOKEN)
+        rest = counts.whole(told, "total_tokens") - (out or 0)
+        whole = max(rest, -(-body_bytes // BYTES_PER_TOKEN))
     inside = mapping(told.get("input_tokens_details") or told.get("prompt_tokens_details"))
     outside = mapping(told.get("output_tokens_details") or told.get("completion_tokens_details"))
     reasoning = counts.whole(outside, "reasoning_tokens")

@@ -71,6 +71,8 @@ class SilentMeter(AnswerMeter):
         self.told = _Answer()
         self.used: Sampling | None = None
         self.odd = False
+        self.cut = False
+        """A JSON answer that nobody can read: it did not come whole."""
 
     def look(self, event: bytes) -> None:
         # What is longer, or no event at all, holds pictures or sound, whose bytes say nothing
@@ -87,7 +89,9 @@ class SilentMeter(AnswerMeter):
     def answer(self, body: bytes) -> None:
         told = _ANSWER(body)
         if told is None:
-            told = _Answer(usage=last_object(body, "usage") if self._too_large else None)
+            # Too large or cut: what was told of usage is the least.
+            self.cut = not self._too_large
+            told = _Answer(usage=last_object(body, "usage"))
         self.told = told
         self.use(told.usage)
 
@@ -128,7 +132,8 @@ class ImagesMeter(SilentMeter):
         # Of an upload nobody read the model: the dearest one for pictures counts.
         kind = "message" if self.call.model else "image"
         self.used = Sampling(drawn.usage, None, kind)
-        self.final = all(counts.get(told, f"{way}put_tokens") is not None for way in ("in", "out"))
+        whole = all(counts.get(told, f"{way}put_tokens") is not None for way in ("in", "out"))
+        self.final = whole and not self.cut
 
 
 class SearchMeter(SilentMeter):

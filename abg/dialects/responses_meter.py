@@ -15,6 +15,7 @@ import msgspec
 from abg.call import Call
 from abg.dialects.answer import AnswerMeter
 from abg.dialects.counts import CLAMPED, Counts, mapping, text
+from abg.dialects.generated import UNUSUAL, text_bytes
 from abg.dialects.openai_usage import OpenAIUsage, image_sampling, tokens_of
 from abg.dialects.readjson import last_object, reader
 from abg.dialects.relay import Strainer
@@ -27,7 +28,8 @@ TOOL_FEE_UNKNOWN = "tool_fee_unknown"
 """The answer used a tool whose fee no list of ours names."""
 _WITH_FEES = ("file_search_call", "code_interpreter_call")
 _UNFINISHED = ("queued", "in_progress")
-_TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+_ENDED = ("completed", "incomplete", "failed", "cancelled")
+_TERMINAL = tuple(f"response.{status}" for status in _ENDED)
 
 
 class _Item(msgspec.Struct):
@@ -52,6 +54,7 @@ class _Event(msgspec.Struct):
     response: _Response | None = None
     item: _Item | None = None
     output_index: Any = None
+    delta: Any = None
 
 
 _EVENT = reader(_Event)
@@ -92,16 +95,20 @@ class ResponsesMeter(AnswerMeter):
 
     def look(self, event: bytes) -> None:
         if event.startswith(_DELTAS) or not _may_matter(event):
-            self.output_bytes += delta_bytes(event)
-        else:
-            self._read_event(event)
+            size = delta_bytes(event)
+            if size != UNUSUAL:
+                self.output_bytes += size
+                return
+        self._read_event(event)
 
     def answer(self, body: bytes) -> None:
         response = _RESPONSE(body)
+        cut = response is None and not self._too_large
         if response is None:
-            response = _Response(usage=last_object(body, "usage") if self._too_large else None)
+            response = _Response(usage=last_object(body, "usage"))
         self._end_with(response)
-        if response.output and not self.final:
+        self.final = self.final and not cut
+        if (response.output or cut) and not self.final:
             self.output_bytes = len(body)
 
     def read(self) -> Reading:
@@ -137,7 +144,7 @@ class ResponsesMeter(AnswerMeter):
         if told is None:
             return
         kind = told.type if isinstance(told.type, str) else name.decode("ascii", "replace")
-        if kind in _TERMINAL:
+        if kind in _TERMINAL or (told.response is not None and told.response.status in _ENDED):
             self.ended = True
             self.failed = self.failed or kind == "response.failed"
             self._end_with(told.response or _NO_RESPONSE)
@@ -150,9 +157,10 @@ class ResponsesMeter(AnswerMeter):
         elif told.response is not None:
             self.changed()
             self._take(told.response)
+            self._use(told.response.usage)
             self.created = self.created or data
         else:
-            self.output_bytes += delta_bytes(event)
+            self.output_bytes += text_bytes(told.delta)
 
     def _take(self, response: _Response) -> None:
         self.model = text(response.model) or self.model
@@ -166,15 +174,23 @@ class ResponsesMeter(AnswerMeter):
         for index, item in enumerate(response.output or ()):
             self._item(item, index)
         counts = Counts()
-        usage = None if response.status in _UNFINISHED else response.usage
-        used = tokens_of(mapping(usage), counts, self.call.body_bytes)
         tools = mapping(response.tool_usage)
         self._image = image_sampling(tools, counts)
         self._told_searches = counts.get(mapping(tools.get("web_search")), "num_requests")
-        self._odd = counts.odd or (usage is not None and used is None)
+        complete = self._use(response.usage)
+        self._odd = self._odd or counts.odd
+        self.final = complete and response.status not in _UNFINISHED
+
+    def _use(self, usage: object) -> bool:
+        """Usage so far, or the last word of it; whether it counts all that it has to."""
+        if usage is None:
+            return False
+        counts = Counts()
+        used = tokens_of(mapping(usage), counts, self.call.body_bytes)
+        self._odd = counts.odd or used is None
         if used is not None:
             self._used = used
-            self.final = used.complete
+        return used is not None and used.complete
 
     def _item(self, item: _Item, index: object) -> None:
         """A finished item of the output: is it one that is billed by the piece?"""
@@ -200,12 +216,11 @@ def _may_matter(event: bytes) -> bool:
 
 
 def delta_bytes(event: bytes) -> int:
-    """Bytes of generated text in a ``….delta`` event; roughly, and the same for the same."""
+    """Bytes of generated text in a ``….delta`` event as usual, roughly; else ``UNUSUAL``."""
     at = event.find(b'"delta":"')
     if at < 0:
-        at = event.find(b'"delta": "')
-        if at < 0:
-            return 0
+        # Another event that says nothing of money, or one that is spelt otherwise.
+        return UNUSUAL if event.find(b'"delta"') >= 0 else 0
     begin = at + 9
     end = event.find(b'","', begin)
     if end < begin:

@@ -471,12 +471,14 @@ def test_a_start_that_brings_content_and_no_message() -> None:
 DELTAS = {
     b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"abc"}}': 3,
     b'{"index":0,"type":"content_block_delta","delta":{"type":"text_delta","text":"message_"}}': 8,
-    b'{"type": "content_block_delta", "delta": {"type": "text_delta", "text": "abc"}}': 4,
+    b'{"type": "content_block_delta", "delta": {"type": "text_delta", "text": "abc"}}': 3,
     b'{"type":"content_block_delta","delta":{"type":"thinking_delta","thinking":"abcd"}   }': 4,
     b'{"type":"content_block_delta","delta":{"type":"input_json_delta","partial_json":"{\\"a"}}': 4,
     b'{"type":"content_block_delta","delta":{"type":"signature_delta","signature":"abc"}}': 0,
     b'{"type":"content_block_delta","delta":{"type":"text_delta","text":""}}': 0,
-    b'{"type":"content_block_delta","delta":{"text":"abc","type":"text_delta"}}': 31,
+    b'{"type":"content_block_delta","delta":{"text":"abc","type":"text_delta"}}': 3,
+    b'{"delta":{"text":"abc","type":"text_delta"},"type":"content_block_delta"}': 3,
+    b'{ "type" : "content_block_delta", "delta" : { "type" : "text_delta", "text" : "abc" } }': 3,
     b'{"type":"content_block_delta","delta":{"type":"text_delta","index":0}}': 0,
     b'{"type":"ping"}': 0,
 }
@@ -575,3 +577,50 @@ def test_an_event_too_long_is_marked(monkeypatch: Any) -> None:
         assert out == b"".join(pieces)
         assert meter.final
         assert meter.reading.marks == ("line_too_long",)
+
+
+@pytest.mark.parametrize("end", [-1, -60])
+def test_a_message_that_was_cut_is_charged_at_least_what_came(end: int) -> None:
+    body = compact(message({"input_tokens": 90_000, "output_tokens": 300}))
+    reading = read_of("anthropic", body[:end], body_bytes=300)
+    assert (reading.final, reading.output_bytes) == (False, len(body[:end]))
+    assert reading.usage.input_tokens == (90_000 if end == -1 else 0)
+
+
+def test_a_second_beginning_takes_nothing_back() -> None:
+    stream = claude_events({"input_tokens": 90_000, "output_tokens": 1}, {"output_tokens": 500})
+    again = {"input_tokens": 5, "cache_read_input_tokens": 9, "output_tokens": 1}
+    at = stream.index(b"event: message_stop")
+    begin = event("message_start", message={"usage": again})
+    reading = read_of("anthropic", stream[:at] + begin + stream[at:])
+    assert reading.usage == Usage(90_000, cache_read_tokens=9, output_tokens=500)
+    assert (reading.final, reading.marks) == (True, ("clamped",))
+
+
+def test_counts_apart_replace_only_when_they_are_not_zero() -> None:
+    lifetimes = {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 100}
+    begin = {
+        **BEGIN,
+        "cache_creation_input_tokens": 100,
+        "cache_creation": lifetimes,
+        "server_tool_use": {"web_search_requests": 3},
+    }
+    zero = {
+        "output_tokens": 20,
+        "cache_creation": dict.fromkeys(lifetimes, 0),
+        "server_tool_use": {"web_search_requests": 0, "web_fetch_requests": 1},
+    }
+    reading = of_stream(begin, zero)
+    assert reading.usage.cache_write_1h_tokens == 100
+    assert reading.web_searches == 3
+    later = {"output_tokens": 20, "server_tool_use": {"web_search_requests": 4}}
+    assert of_stream(begin, zero, {**later, "cache_creation": "what"}).web_searches == 4
+
+
+def test_an_input_that_cannot_be_is_read_dear_also_beside_a_cache() -> None:
+    for odd in (-5, "many", []):
+        reading = of_json({"input_tokens": odd, "cache_read_input_tokens": 9, "output_tokens": 1})
+        assert reading.usage == Usage(100, cache_read_tokens=9, output_tokens=1)
+        assert reading.marks == ("clamped",)
+    untold = of_json({"cache_read_input_tokens": 9, "output_tokens": 1})
+    assert (untold.usage.input_tokens, untold.marks) == (0, ())

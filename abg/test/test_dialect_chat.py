@@ -174,7 +174,15 @@ DELTAS = {
     b'{"choices":[{"text":"abc","index":0}]}': 3,
     b'{"choices":[{"delta":{"content":""},"logprobs":null}]}': 0,
     b'{"choices":[{"delta":{"role":"assistant"}}]}': 0,
-    b'{"choices":[{"delta":{"content": "abc"}}]}': 0,
+    b'{"choices":[{"delta":{"content": "abc"}}]}': 3,
+    b'{"choices": [{"index": 0, "delta": {"content": "abc"}, "finish_reason": null}]}': 3,
+    b'{"choices":[{"delta":{"content":"abc","role":"assistant"},"index":0}]}': 3,
+    b'{"choices":[{"delta":{"refusal":"abc"},"index":0}]}': 3,
+    b'{"choices":[{"delta":{"audio":{"id":"a","transcript":"abc","data":"AAAA"}},"index":0}]}': 3,
+    b'{"choices":[{"delta":{"function_call":{"arguments":"abc"}},"index":0}]}': 3,
+    b'{"choices":[{"text": "abc", "index": 0}]}': 3,
+    b'{"choices":["x"]}': 0,
+    b"nonsense": 0,
 }
 
 
@@ -295,3 +303,29 @@ def test_whole_events_can_be_asked_for() -> None:
     assert meter.feed(told[5:-5]) + meter.feed(told[-5:]) == told
     assert meter.whole
     assert meter.end(True) == b""
+
+
+@pytest.mark.parametrize("end", [-1, -60])
+def test_a_completion_that_was_cut_is_charged_at_least_what_came(end: int) -> None:
+    body = compact(whole({**USAGE, "prompt_tokens": 90_000}))
+    reading = read_of("openai_chat", body[:end], body_bytes=300)
+    assert (reading.final, reading.output_bytes) == (False, len(body[:end]))
+    assert reading.usage.input_tokens == (90_000 if end == -1 else 0)
+
+
+def test_choices_in_one_chunk_are_counted_each() -> None:
+    choices = [{"index": at, "delta": {"content": "abc"}, "logprobs": None} for at in range(3)]
+    for dialect, told in (
+        ("openai_chat", choices),
+        ("openai_completions", [{"index": at, "text": "abc"} for at in range(3)]),
+    ):
+        call = Call(dialect, "", "m", stream=True, choices=3)
+        meter = DIALECTS[dialect].meter(call)
+        meter.feed(data({"choices": told}) * 2)
+        assert meter.output_bytes == 18
+
+
+def test_a_total_stands_in_for_an_input_that_nobody_told() -> None:
+    usage = {"completion_tokens": 20, "total_tokens": 9_020}
+    reading = read_of("openai_chat", whole(usage), body_bytes=300)
+    assert (reading.usage.input_tokens, reading.marks) == (9_000, ("clamped",))

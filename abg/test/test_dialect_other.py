@@ -280,3 +280,11 @@ def test_a_line_too_long_is_left_out(monkeypatch: Any) -> None:
         meter, _ = metered("anthropic_other", pieces, endpoint=BATCHES)
         assert (len(meter.reading.samplings), meter.final) == (2, False)
         assert meter.reading.marks == ("line_too_long",)
+
+
+def test_pictures_of_an_answer_that_was_cut_are_no_last_word() -> None:
+    ask = {"endpoint": "images.generations", "model": "gpt-image-2"}
+    body = compact({"created": 1, "data": [], "usage": DRAWN})
+    reading = read_of("openai_other", body[:-1], **ask)
+    assert (reading.final, reading.usage) == (False, Usage(50, image_output_tokens=1000))
+    assert read_of("openai_other", body[:-9], **ask).samplings == ()

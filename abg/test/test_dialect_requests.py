@@ -472,3 +472,24 @@ def test_the_same_for_chat() -> None:
 )
 def test_no_message_has_no_mark(body: bytes) -> None:
     assert CLAUDE.fingerprint(body) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "told", "choices"),
+    [
+        ("chat.completions", {}, 1),
+        ("chat.completions", {"n": 8}, 8),
+        ("chat.completions", {"n": None, "best_of": 4}, 1),
+        ("chat.completions", {"n": -3}, 1),
+        ("completions", {"n": 2, "best_of": 5, "prompt": ["a", "b"]}, 10),
+        ("completions", {"prompt": [1, 2, 3]}, 1),
+        ("completions", {"prompt": []}, 1),
+        ("responses", {"n": 8}, 1),
+    ],
+)
+def test_answers_that_are_asked_for_at_once(
+    endpoint: str, told: dict[str, Any], choices: int
+) -> None:
+    dialect = {"chat.completions": "chat"}.get(endpoint, endpoint)
+    call = DIALECTS[f"openai_{dialect}"].read_call(endpoint, compact(told))
+    assert call.choices == choices

@@ -292,7 +292,9 @@ def test_the_name_of_an_event_tells_its_type_if_its_data_does_not() -> None:
 DELTAS = {
     b'{"type":"response.output_text.delta","delta":"abc","logprobs":[]}': 3,
     b'{"type":"response.output_text.delta","delta":"abc"}': 3,
-    b'{"type": "response.output_text.delta", "delta": "abc"}': 4,
+    b'{"type": "response.output_text.delta", "delta": "abc"}': 3,
+    b'{"type": "response.output_text.delta", "delta": "abc", "item_id": "i", "logprobs": []}': 3,
+    b'{"type" : "response.output_text.delta", "delta" : "abc", "obfuscation" : "xyz"}': 3,
     b'{"type":"response.function_call_arguments.delta","delta":"{\\"a\\"","obfuscation":"x"}': 6,
     b'{"type":"response.output_text.delta","delta":""}': 0,
     b'{"type":"response.output_text.delta"}': 0,
@@ -391,3 +393,29 @@ def test_an_answer_too_large_for_memory_is_read_at_its_end(monkeypatch: Any) -> 
     reading = read_of("openai_responses", body)
     assert (reading.final, reading.usage.output_tokens) == (True, 20)
     assert reading.marks == ("line_too_long",)
+
+
+@pytest.mark.parametrize("end", [-1, -60])
+def test_a_response_that_was_cut_is_charged_at_least_what_came(end: int) -> None:
+    body = compact(response({"input_tokens": 90_000, "output_tokens": 300}))
+    reading = read_of("openai_responses", body[:end], body_bytes=300)
+    assert (reading.final, reading.output_bytes) == (False, len(body[:end]))
+    assert reading.usage.input_tokens == (90_000 if end == -1 else 0)
+
+
+def test_a_response_ends_with_its_status_whatever_its_event_is_called() -> None:
+    for kind in ("response.cancelled", "response.oracle"):
+        whole = response(USAGE, status="cancelled")
+        reading = read_of("openai_responses", event(kind, response=whole))
+        assert (reading.final, reading.usage.input_tokens) == (True, 100)
+
+
+def test_usage_so_far_is_the_least_of_an_estimate() -> None:
+    whole = response(USAGE, status="in_progress")
+    begun = event("response.in_progress", response=whole)
+    reading = read_of("openai_responses", begun, complete=False)
+    assert (reading.final, reading.usage.input_tokens) == (False, 100)
+    assert not of_json(USAGE, status="queued").final
+    later = event("response.completed", response=response({**USAGE, "input_tokens": 700}))
+    reading = read_of("openai_responses", begun + later)
+    assert (reading.final, reading.usage.input_tokens) == (True, 700)

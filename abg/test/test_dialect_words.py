@@ -319,6 +319,8 @@ CHUNKS = chat_events({"prompt_tokens": 1, "completion_tokens": 2})
 def test_chat_is_ended_by_its_length() -> None:
     at = CHUNKS.index(b"data: [DONE]")
     at = CHUNKS.rindex(b"data: ", 0, at)
+    assert events_of(cut("openai_chat", CHUNKS[:at])[1]) == ["[DONE]"], "it has ended by itself"
+    at = CHUNKS.rindex(b"data: ", 0, at)
     _, end = cut("openai_chat", CHUNKS[:at])
     assert events_of(end) == [
         {
@@ -340,6 +342,26 @@ def test_chat_is_ended_by_its_length() -> None:
         "asked",
         "[DONE]",
     )
+
+
+def of_choice(index: int, finish: str | None = None, **more: Any) -> bytes:
+    choice = {"index": index, "delta": {"content": "x"}, "finish_reason": finish, **more}
+    return data({"id": "chatcmpl-1", "choices": [choice]})
+
+
+@pytest.mark.parametrize("whole_events", [False, True])
+def test_every_choice_that_goes_on_is_ended(whole_events: bool) -> None:
+    stream = of_choice(0) + of_choice(2) + of_choice(1) + of_choice(2) + of_choice(1, "stop")
+    both = data({"choices": [{"index": 3, "delta": {}}, {"index": 4, "delta": {}}]})
+    call = Call("openai_chat", "chat.completions", "asked", stream=True, choices=5)
+    meter = DIALECTS["openai_chat"].meter(call, whole_events=whole_events)
+    meter.feed(stream + both)
+    *told, done = events_of(DIALECTS["openai_chat"].cut(meter, TEXT))
+    assert done == "[DONE]"
+    assert [chunk["choices"] for chunk in told] == [
+        [{"index": index, "delta": {}, "logprobs": None, "finish_reason": "length"}]
+        for index in (0, 2, 3, 4)
+    ]
 
 
 def test_old_completions_are_ended_likewise() -> None:
