@@ -95,7 +95,7 @@ def estimate(call: Call, rates: Rates, history: History | None) -> Decimal:
     tokens = int(call.body_bytes * known.weight) + 1
     output = known.output_tokens
     if call.max_output_tokens is not None:
-        output = min(output, max(0, call.max_output_tokens))
+        output = min(output, max(0, call.max_output_tokens) * call.choices)
     total = EXACT.fma(tokens, rates.input, EXACT.multiply(output, rates.output))
     return total.quantize(_WHOLE, ROUND_UP, EXACT).scaleb(-6, EXACT)
 

@@ -32,6 +32,7 @@ __all__ = [
     "facts_of",
     "line_of",
     "so_far",
+    "window_of",
     "would_block",
 ]
 
@@ -84,7 +85,15 @@ def would_block(flight: Flight) -> tuple[Finding, ...]:
     return flight.decision.would_block if flight.decision is not None else ()
 
 
-def charged(flight: Flight, end: str, seconds: float) -> tuple[Reading, str]:
+def window_of(flight: Flight, table: PriceTable) -> int | None:
+    """The most that a call's model reads at once; None: nobody knows."""
+    match = table.resolve(flight.dialect.vendor, flight.call.model)
+    if match.price == "assumed":
+        return None
+    return match.rows[-1].context_window
+
+
+def charged(flight: Flight, end: str, seconds: float, table: PriceTable) -> tuple[Reading, str]:
     """What the call is charged for, and whether that was ``measured``, is ``estimated``, or
     ``none`` (contract 14 and 15).
 
@@ -103,6 +112,7 @@ def charged(flight: Flight, end: str, seconds: float) -> tuple[Reading, str]:
         seconds=seconds,
         answered=end == "complete",
         max_output_tokens=flight.output_limit,
+        context_window=window_of(flight, table),
     )
     return presume(reading, flight.call, shortfall), "estimated"
 
@@ -113,7 +123,7 @@ def billed(flight: Flight, end: str, seconds: float, table: PriceTable, *, stric
     Args:
         strict: what was not measured is charged at what was held, at least.
     """
-    reading, source = charged(flight, end, seconds)
+    reading, source = charged(flight, end, seconds, table)
     failed = flight.status >= 400 or end in _VENDORS_FAULT or reading.failed
     if source == "none":
         return Outcome("allow", end, reading=reading, marks=reading.marks, failed=failed)

@@ -19,7 +19,8 @@ from abg.finding import Finding
 from abg.flight import Flight
 from abg.histories import Histories
 from abg.money import EXACT
-from abg.presume import input_of
+from abg.outcome import window_of
+from abg.presume import filled, output_limits, own_of
 from abg.pricing import PriceTable
 from abg.usage import Reading, Sampling, Usage
 
@@ -60,26 +61,27 @@ class Streams:
             million = self._price(flight, reading, _SLOPE, now)
             per_token = EXACT.subtract(million, base).scaleb(-6, EXACT)
             line = flight.so_far = (reading.samplings, base, per_token)
-        told = reading.samplings[-1].usage.output_tokens if reading.samplings else 0
-        limits = [n for n in (flight.call.max_output_tokens, flight.output_limit) if n is not None]
+        told = self._own(flight, reading).usage.output_tokens
+        limits = output_limits(flight.call, flight.output_limit)
         streamed = min([reading.output_bytes // BYTES_PER_OUTPUT_TOKEN, *limits])
         return EXACT.fma(line[2], Decimal(max(told, streamed)), line[1])
 
     def _price(self, flight: Flight, reading: Reading, output: int, now: datetime) -> Decimal:
-        samplings = list(reading.samplings)
-        last = samplings.pop() if samplings else Sampling(self._input(flight))
-        samplings.append(evolve(last, usage=evolve(last.usage, output_tokens=output)))
+        own = self._own(flight, reading)
+        samplings = filled(reading.samplings, own, evolve(own.usage, output_tokens=output))
         cost = self._table.cost(
             flight.dialect.vendor,
-            evolve(reading, samplings=tuple(samplings)),
+            evolve(reading, samplings=samplings),
             flight.call,
             flight.admitted_at or now,
             subscription=flight.subscription,
         )
         return cost.usd
 
-    def _input(self, flight: Flight) -> Usage:
-        """Of an answer whose vendor tells the input only at its end."""
+    def _own(self, flight: Flight, reading: Reading) -> Sampling:
+        """The pass that is under way; the vendor may tell its input only at the end."""
+        own = own_of(reading.samplings, flight.call, window_of(flight, self._table))
+        if own in reading.samplings:
+            return own
         likely = int(self._histories.weight(flight.session.id) * flight.call.body_bytes)
-        most = input_of(flight.call)
-        return most if likely > most.input_tokens else Usage(input_tokens=likely)
+        return own if likely > own.usage.input_tokens else Sampling(Usage(input_tokens=likely))

@@ -350,3 +350,40 @@ def test_what_streams_is_never_put_higher_than_what_it_is_charged_for():
         flight.sent = True
         on.guard.land(flight, "cut")
         assert 0 < so_far <= on.entries[0].cost_usd
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n", " : ")])
+def test_a_stream_is_seen_however_its_vendor_spells_it(separators: tuple[str, str]):
+    on = stage()
+    ask = {"model": "gpt-5.5", "stream": True, "n": 2, "messages": []}
+    client = on.ask(b"/v1/chat/completions", ask, CODEX)
+    vendor = on.vendor()
+    vendor.head(200, [(b"content-type", b"text/event-stream")])
+    for at in range(80):
+        choice = {"index": at % 2, "delta": {"content": "word " * 800}, "finish_reason": None}
+        told = json.dumps({"id": "c", "choices": [choice]}, separators=separators)
+        lines = told.replace("\n", "\ndata: ")
+        vendor.data(f"data: {lines}\n\n".encode())
+        on.pass_time(0.25)
+        if vendor.aborted:
+            break
+    assert vendor.aborted
+    ends = client.received.rpartition(b"word ")[2].split(b"\n\n")[1:-2]
+    closed = [json.loads(end[6:])["choices"][0] for end in ends]
+    assert [(c["index"], c["finish_reason"]) for c in closed] == [(0, "length"), (1, "length")]
+    assert client.received.endswith(b"data: [DONE]\n\n")
+    assert on.entries[0].cost_usd >= Decimal(1)
+
+
+def test_pictures_are_no_reason_to_cut_an_answer():
+    on = stage(session_budget_usd=Decimal(6))
+    image = {"type": "base64", "data": "A" * 8_000_000}
+    ask = {**ASK, "messages": [{"role": "user", "content": [{"type": "image", "source": image}]}]}
+    on.ask(b"/v1/messages", ask, CLAUDE)
+    vendor = on.vendor()
+    vendor.head(200, [(b"content-type", b"text/event-stream")])
+    vendor.data(b": hello\n\n")
+    on.pass_time(0.25)
+    assert not vendor.aborted
+    assert on.guard.void(on.guard.airborne()[0].id)
+    assert on.entries[0].input_tokens == 1_000_000, "its context window"

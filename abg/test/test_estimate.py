@@ -118,3 +118,11 @@ def test_it_is_rounded_up_at_the_millionth(size, most, for_input, for_output):
     exact = (tokens * for_input + output * for_output) / 1_000_000
     found = estimate(call, Rates(for_input, for_output), history)
     assert str(found) == str(exact.quantize(Decimal("0.000001"), ROUND_UP))
+
+
+def test_each_choice_has_an_allowance_of_its_own():
+    one = evolve(CALL, max_output_tokens=100)
+    eight = evolve(one, choices=8)
+    input_alone = estimate(evolve(CALL, max_output_tokens=0), Rates(), None)
+    each = estimate(one, Rates(), None) - input_alone
+    assert estimate(eight, Rates(), None) - input_alone == 8 * each

@@ -76,3 +76,40 @@ def test_never_less_than_what_was_seen(seen, streamed, seconds, answered, limit)
     reading = Reading(samplings=(Sampling(Usage(output_tokens=seen)),), output_bytes=streamed)
     presumed = presume(reading, CALL, Shortfall(seconds, answered, limit))
     assert output(presumed) >= seen
+
+
+def test_the_pass_that_still_generates_is_filled_in_and_not_what_came_besides():
+    own = Sampling(Usage(input_tokens=5, output_tokens=7))
+    advisor = Sampling(Usage(input_tokens=6, output_tokens=1), "m2", "advisor_message")
+    reading = presume(Reading(samplings=(own, advisor)), CALL, Shortfall(seconds=1))
+    assert reading.samplings[0].usage.output_tokens == OUTPUT_TOKENS_PER_SECOND
+    assert reading.samplings[1] == advisor
+
+
+def test_a_picture_is_no_pass_of_the_call_whose_own_usage_nobody_told():
+    drawn = Sampling(Usage(image_output_tokens=1000), None, "image")
+    reading = presume(Reading(samplings=(drawn,)), CALL, Shortfall(answered=True))
+    own, picture = reading.samplings
+    assert own == Sampling(Usage(input_tokens=1001, output_tokens=UNTOLD_OUTPUT_TOKENS))
+    assert picture == drawn
+
+
+def test_every_choice_has_the_whole_allowance():
+    call = Call("openai_chat", "chat.completions", "m", max_output_tokens=50, choices=8)
+    assert output(presume(Reading(output_bytes=900), call, Shortfall())) == 300
+    assert output(presume(Reading(output_bytes=9000), call, Shortfall())) == 400
+
+
+def test_no_context_is_larger_than_the_models_window():
+    pictures = Call("anthropic", "messages", "m", body_bytes=6_000_000)
+    shortfall = Shortfall(answered=True, context_window=200_000)
+    assert presume(Reading(), pictures, shortfall).usage.input_tokens == 200_000
+    assert presume(Reading(), CALL, shortfall).usage.input_tokens == 1001
+    many = Call("anthropic_other", "messages.batches", "m", body_bytes=6_000_000)
+    assert presume(Reading(), many, shortfall).usage.input_tokens == 2_000_000
+
+
+def test_speech_is_charged_as_sound():
+    call = Call("openai_other", "audio.speech", "gpt-4o-mini-tts", body_bytes=30)
+    usage = presume(Reading(), call, Shortfall(answered=True)).usage
+    assert (usage.output_tokens, usage.audio_output_tokens) == (0, UNTOLD_OUTPUT_TOKENS)
