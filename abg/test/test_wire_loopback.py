@@ -8,8 +8,10 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
+import struct
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,6 +38,8 @@ from abg.wire.tunnel import Proxies
 
 reactor: Any = global_reactor
 GET = b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+POST = b"POST /v1/files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n\r\n"
+CHUNKED = POST.replace(b"Content-Length: 5", b"Transfer-Encoding: chunked")
 
 
 def folder_for(test: TestCase) -> Path:
@@ -136,6 +140,28 @@ class Sockets(Served):
         await gone
         self.assertEqual(self.application.seen[0].events, ["end", "gone"])
 
+    async def test_who_leaves_while_his_body_is_not_read_is_gone_too(self) -> None:
+        # Nobody reads, so nobody is told; a call that waits would hold its place for ever.
+        expects = POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        self.application.when["begin"] = lambda seen: seen.exchange.pause_body()
+        port = await self.listen()
+        for request in (POST, CHUNKED, expects):
+            for reset in (False, True):
+                gone: Deferred[None] = Deferred()
+                self.application.when["gone"] = lambda seen, gone=gone: gone.callback(None)
+                await deferToThread(send_and_leave, port, request + b"5\r\nhello\r\n", reset)
+                await gone
+
+    async def test_who_stays_while_his_body_is_not_read_is_kept(self) -> None:
+        self.application.when["begin"] = lambda seen: seen.exchange.pause_body()
+        self.application.when["end"] = whole
+        port = await self.listen()
+        for request in (POST, POST.replace(b"HTTP/1.1", b"HTTP/1.0")):
+            talking = deferToThread(talk, port, request + b"hello", 1)
+            await deferLater(reactor, 2.5, lambda: None)
+            self.application.seen[-1].exchange.resume_body()
+            self.assertIn(b"\r\n\r\nhello", await talking)
+
     async def test_the_lane_hands_over_and_takes_back(self) -> None:
         self.application.when["end"] = lambda seen: whole(seen, seen.exchange.target)
         port = await self.listen()
@@ -227,6 +253,14 @@ def connect_and_leave(port: int, request: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(request)
         client.recv(10)
+
+
+def send_and_leave(port: int, request: bytes, reset: bool) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(request)
+        time.sleep(0.1)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def talk_tls(port: int, requests: bytes, ca_file: str) -> tuple[bytes, bytes]:

@@ -27,11 +27,15 @@ from abg.wire.head import (
 )
 from abg.wire.lane_exchange import LaneExchange
 from abg.wire.outlet import plain_tcp
+from abg.wire.tcpstate import peer_left
 
 if TYPE_CHECKING:
     from abg.wire.site import GuardRequest, GuardSite
 
 __all__ = ["GuardChannel"]
+
+LOOK_SECONDS = 1.0
+"""How often a client whose body is not read is looked at."""
 
 
 class GuardChannel(HTTPChannel):
@@ -68,6 +72,7 @@ class GuardChannel(HTTPChannel):
         self._came = 0
         self._deadline: IDelayedCall | None = None
         self._stalled: IDelayedCall | None = None
+        self._leaving: IDelayedCall | None = None
         self._given_back = False
 
     # From the transport
@@ -108,6 +113,7 @@ class GuardChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._wait(None)
         self._watch_stall(False)
+        self._watch_leaving(False)
         self.site.channels.discard(self)
         super().connectionLost(reason)
 
@@ -166,8 +172,10 @@ class GuardChannel(HTTPChannel):
                 self._wait(self.site.limits.body_seconds, self._check_body)
             if not self._waitingForTransport:
                 self._networkProducer.resumeProducing()
+            self._watch_leaving(False)
         else:
             self._networkProducer.pauseProducing()
+            self._watch_leaving(True)
 
     def pauseProducing(self) -> None:
         super().pauseProducing()
@@ -189,6 +197,8 @@ class GuardChannel(HTTPChannel):
     def requestDone(self, request: GuardRequest) -> None:
         if self._lingering:
             return
+        self._body_paused = False
+        self._watch_leaving(False)
         if not request.body_ended:
             # Answered before the body came: read on for a while, so that the client can read.
             self.requests.remove(request)
@@ -345,6 +355,21 @@ class GuardChannel(HTTPChannel):
     def _stall(self) -> None:
         self._stalled = None
         self._break()
+
+    def _watch_leaving(self, on: bool) -> None:
+        """Nobody reads the body, so that nobody sees its sender leave: look now and then."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+        if on:
+            self._leaving = self.callLater(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._leaving = None
+        if peer_left(self.transport):
+            self._break()
+        else:
+            self._watch_leaving(True)
 
     def _break(self) -> None:
         self.transport.abortConnection()

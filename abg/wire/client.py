@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.protocol import Protocol
 
 from abg.wire.outlet import Outlet
+from abg.wire.tcpstate import peer_left
 
 if TYPE_CHECKING:
     from abg.wire.inbound import FastLaneFactory
@@ -71,7 +72,9 @@ class ClientConnection(Protocol):
         if self.closing:
             if now - self.mark > limits.linger_seconds:
                 self.close_now()
-        elif outlet.full and now - outlet.full_since > limits.stall_seconds:
+        elif (outlet.full and now - outlet.full_since > limits.stall_seconds) or (
+            not self._reading and peer_left(self.transport)
+        ):
             self.close_now()
 
     def read(self, on: bool) -> None:

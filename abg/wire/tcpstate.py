@@ -6,6 +6,9 @@ its end until then: if it covers no byte of the call, the vendor closed without 
 it may be sent again (RFC 9110, 9.2.2). A reset proves nothing: it carries no acknowledgement, and
 those of the bytes before it may have been delayed (measured: a vendor that read a whole request
 and reset the connection at once had acknowledged none of it).
+
+And of one to a client: that he has left is seen by reading only, but there are times when a
+client's body may not be read. The kernel knows it all the same.
 """
 
 # mypy: disallow-untyped-calls=False
@@ -22,13 +25,13 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
-__all__ = ["acknowledged_bytes", "before_loss", "look", "tcp_below"]
+__all__ = ["acknowledged_bytes", "before_loss", "look", "peer_left", "tcp_below"]
 
 # Linux: struct tcp_info; tcpi_state is its first byte, tcpi_bytes_acked and tcpi_bytes_received
 # (in order, and a FIN counts as one) are u64 since 4.1.
 _TCP_INFO_SIZE = 136
 _ACKED_AND_RECEIVED = struct.Struct("=120xQQ")
-_TCP_ESTABLISHED, _TCP_CLOSE = 1, 7
+_TCP_ESTABLISHED, _TCP_CLOSE, _TCP_CLOSE_WAIT = 1, 7, 8
 
 
 def tcp_below(transport: Any) -> tcp.Connection | None:
@@ -66,6 +69,14 @@ def acknowledged_bytes(connection: tcp.Connection) -> int | None:
     if info is None or info[0] == _TCP_CLOSE:
         return None
     return info[1]
+
+
+def peer_left(transport: Any) -> bool:
+    """Whether the far end has closed, or reset, a connection that nobody reads; False also where
+    that cannot be told."""
+    connection = tcp_below(transport)
+    info = None if connection is None else _tcp_info(connection)
+    return info is not None and info[0] in (_TCP_CLOSE, _TCP_CLOSE_WAIT)
 
 
 def _tcp_info(connection: tcp.Connection) -> tuple[int, int, int] | None:
