@@ -242,6 +242,10 @@ class Book:
         """What is held now, the oldest first."""
         return [Hold(id, held.ask.scope, held.amount, held.at) for id, held in self._open.items()]
 
+    def granted(self, token: str) -> bool:
+        """Whether the session of a token of abg's own was given the token's budget already."""
+        return token in self._overrides.granted
+
     @property
     def blocked(self) -> list[str]:
         """Sessions blocked by hand; ``*``: all."""
@@ -303,6 +307,8 @@ class Book:
             loop = self._loop(ask)
             if loop is not None:
                 spent.insert(0, loop)
+        if ask.unfit is not None:
+            spent.insert(0, ask.unfit)
         if not self._block:
             return self._grant(waiting, ask.hold, now, tuple(spent))
         if spent:

@@ -45,7 +45,8 @@ class Grant:
 
     def raising(self, *, locked: bool) -> dict[str, Any]:
         """The data of the ``raise`` that gives the session this budget; locked ones only shrink."""
-        data = {"session_id": self.session, "to_usd": self.budget_usd, "who": f"token {self.id}"}
+        data: dict[str, Any] = {"session_id": self.session, "to_usd": self.budget_usd}
+        data |= {"who": f"token {self.id}", "token": self.id}
         return {**data, "at_most": True} if locked else data
 
     def live(self, now: datetime) -> bool:

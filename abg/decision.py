@@ -12,9 +12,8 @@ from attrs import frozen
 from abg.call import Scope
 from abg.finding import Finding
 from abg.making import made_at_once
-from abg.money import ZERO
 
-__all__ = ["Ask", "Decision", "Hold", "Settled", "Status", "Verdict", "unfit"]
+__all__ = ["Ask", "Decision", "Hold", "Settled", "Status", "Verdict"]
 
 
 class Verdict(Enum):
@@ -40,6 +39,8 @@ class Ask:
     """Of its last message, for the loop breaker."""
     thread: str = ""
     may_wait: bool = True
+    unfit: Finding | None = None
+    """Why it may not pass, whatever is left of the budgets."""
 
 
 @made_at_once
@@ -69,11 +70,6 @@ class Decision:
         if self.verdict is not Verdict.BLOCK:
             return self.verdict is Verdict.ALLOW
         return any(f.why == "spent" and f.kind != "request" for f in self.findings)
-
-
-def unfit(kind: str, what: str, now: datetime) -> Decision:
-    """A call that may not pass whatever is left of the budgets."""
-    return Decision(Verdict.BLOCK, ZERO, now, (Finding(kind, kind, what),))
 
 
 @frozen

@@ -27,7 +27,6 @@ from abg.bound import Bound, BoundFacts, Terms, Unprovable, prove
 from abg.call import Call, Scope, Session
 from abg.config import Config
 from abg.custody import Grant
-from abg.decision import unfit
 from abg.dialects import Dialect, Meter, Refusal
 from abg.errors import LedgerUnavailable
 from abg.flight import Flight
@@ -91,7 +90,6 @@ class Guard:
         self._new_id = new_id
         self._say = say
         self._histories = Histories()
-        self._grants: set[str] = set()
         self._waiting: dict[str, Flight] = {}
         self._airborne: dict[str, Flight] = {}
         self._fail_closed = config.on_ledger_error == "block"
@@ -144,14 +142,15 @@ class Guard:
     def _admit(
         self, flight: Flight, bound: Bound | Unprovable | None, unknown: bool, tentative: bool
     ) -> Decision | None:
-        """The book's decision, unless the call cannot even be asked for."""
+        """The book's decision; None: a tentative call is to be asked for again."""
         now = flight.admitted_at or self._clock()
+        unfit = None
         if unknown:
-            return unfit("unknown_model", flight.call.model or "(none)", now)
-        if isinstance(bound, Unprovable):
-            return unfit("strict", bound.part, now)
+            unfit = Finding("unknown_model", "unknown_model", flight.call.model or "(none)")
+        elif isinstance(bound, Unprovable):
+            unfit = Finding("strict", "strict", bound.part)
         hold = floor = flight.estimate
-        if bound is not None:
+        if isinstance(bound, Bound):
             flight.bound = hold = bound.full_usd
             floor = hold if tentative else bound.floor_usd
         decision = self.book.admit(
@@ -163,6 +162,7 @@ class Guard:
                 fingerprint=flight.call.fingerprint,
                 thread=flight.session.thread or "",
                 may_wait=not (tentative or self._closing),
+                unfit=unfit,
             ),
             now,
         )
@@ -176,12 +176,10 @@ class Guard:
 
     def granted(self, session: Session, grant: Grant) -> Session:
         """The session that a token of abg's own pays in, whatever the request says of it."""
-        if grant.id not in self._grants:
-            self._grants.add(grant.id)
-            # Only at its first use: a budget that was raised since then stays raised.
-            if grant.budget_usd is not None and not self.book.session_total(grant.session):
-                with suppress(LedgerUnavailable):  # which refuses the call itself, too
-                    self.event("raise", **grant.raising(locked=self.config.lock_budgets))
+        # Only at its first use: a budget that was raised since then stays raised.
+        if grant.budget_usd is not None and not self.book.granted(grant.id):
+            with suppress(LedgerUnavailable):  # which refuses the call itself, too
+                self.event("raise", **grant.raising(locked=self.config.lock_budgets))
         return evolve(session, id=grant.session, source="token")
 
     def depart(self, flight: Flight) -> None:

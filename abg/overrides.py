@@ -85,6 +85,8 @@ class Overrides:
     def __init__(self) -> None:
         self.blocked: dict[str, None] = {}
         """Sessions, or ``EVERYBODY``."""
+        self.granted: set[str] = set()
+        """Tokens of abg's own whose budgets their sessions were given."""
         self._raises: dict[_Place, list[_Made]] = {}
         self.names: set[str] = set()
         """Of the budgets that may have been raised."""
@@ -95,6 +97,9 @@ class Overrides:
     def apply(self, event: Event) -> None:
         """Fold an event; other kinds are ignored."""
         if event.event == "raise":
+            token = event.data.get("token")
+            if isinstance(token, str):
+                self.granted.add(token)
             found = _read_raise(event.data, instant(event.ts))
             if found is not None:
                 self._forget(instant(event.ts) - EXPIRED_KEPT)
@@ -141,6 +146,7 @@ class Overrides:
         )
         return {
             "blocked": list(self.blocked),
+            "granted": sorted(self.granted),
             "raises": [
                 [
                     r.budget,
@@ -174,6 +180,8 @@ class Overrides:
             for budget, key, by, to, until, configured, at_most in data["raises"]
         ]
         self.blocked = dict.fromkeys(str(name) for name in data["blocked"])
+        # A dump of an earlier version has none of them.
+        self.granted = {str(token) for token in data.get("granted", ())}
         self._raises, self._ends, self.names, self._made = {}, [], set(), 0
         for change in raises:
             self._keep(change)

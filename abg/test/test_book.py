@@ -12,7 +12,7 @@ import pytest
 from abg.book import Ask, Book, Verdict
 from abg.budget import daily_budget, parse_budget, session_budget
 from abg.call import Scope
-from abg.decision import unfit
+from abg.finding import Finding
 from abg.ledger import Entry, Event, Posting
 
 UTC = timezone.utc
@@ -1031,6 +1031,14 @@ class TestDecisions:
         ]
 
     def test_a_call_that_cannot_even_be_asked_for(self):
-        decision = unfit("strict", "tools[0]", NOON)
+        reason = Finding("strict", "strict", "tools[0]")
+        ask = Ask("1", Scope("s"), D(1), D(1), unfit=reason)
+        decision = Stage().book.admit(ask, NOON)
         assert (decision.verdict, decision.final, decision.busy) == (BLOCK, True, False)
-        assert "tools[0]" in decision.findings[0].message()
+        assert decision.findings == (reason,)
+        stage = Stage(block_on_limit=False)
+        decision = stage.book.admit(ask, NOON)
+        assert (decision.verdict, decision.would_block) == (ALLOW, (reason,))
+        stage.settle("1", "1")
+        stage.say("block", session_id="*")
+        assert stage.book.admit(ask, NOON).findings[0].kind == "blocked"

@@ -80,10 +80,35 @@ def test_a_token_fixes_session_and_budget():
 
 def test_a_budget_that_was_raised_since_is_not_lowered_by_its_token():
     stage = Stage()
-    stage.spend("1", "granted")
     grant = Grant("id1", "0" * 64, "granted", Decimal(1), START)
     stage.guard.granted(SESSION, grant)
-    assert stage.events == []
+    stage.guard.event("raise", session_id="granted", to_usd=Decimal(3), who="me")
+    again = Stage()
+    for event in stage.events:
+        again.guard._write_event(event)
+    again.guard.granted(SESSION, grant)
+    assert len(again.events) == 2
+    assert again.book.limit(START, session="granted") == 3
+
+
+def test_a_tokens_budget_counts_also_where_its_session_has_spent_before():
+    stage = Stage(session_budget_usd=None)
+    stage.spend("1", "granted")
+    for id, usd in (("id1", 2), ("id2", 3)):
+        stage.guard.granted(SESSION, Grant(id, "0" * 64, "granted", Decimal(usd), START))
+        assert stage.book.limit(START, session="granted") == usd
+
+
+def test_nothing_but_the_kill_switch_refuses_where_limits_only_warn():
+    stage = Stage(unknown_model="block", block_on_limit=False)
+    call = Call("anthropic", "messages", "claude-x-99")
+    stage.guard.land(fly(stage, call), "complete")
+    assert stage.entries[0].would_block == ("unknown_model",)
+    assert "(not blocked: block_on_limit is false)" in stage.lines[-1]
+    stage.guard.event("block", session_id=SESSION.id)
+    flight = stage.guard.ask(ANTHROPIC, call, SESSION)
+    assert flight.decision is not None
+    assert flight.decision.verdict is Verdict.BLOCK
 
 
 def test_voiding_needs_no_corridor():

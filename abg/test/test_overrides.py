@@ -212,6 +212,8 @@ def test_a_dump_is_json_and_comes_back(overrides):
     overrides.apply(change(session_id="s", by_usd=D("2.5"), for_seconds=60))
     overrides.apply(change(budget="daily", to_usd=D(30), configured_usd=D(20)))
     overrides.apply(Event(NOON, "block", {"session_id": "x"}))
+    overrides.apply(change(session_id="t", to_usd=D(3), token="id1"))
+    assert overrides.granted == {"id1"}
     again = Overrides()
     again.load(json.loads(json.dumps(overrides.dump())))
     assert again.dump() == overrides.dump()

@@ -56,6 +56,17 @@ def test_a_whole_bound_that_fits_passes_unchanged_and_uncounted():
     assert on.book.holds() == []
 
 
+def test_what_has_no_bound_passes_as_it_came_where_nothing_blocks():
+    on = strict("20", block_on_limit=False)
+    body = {**ASK, "mcp_servers": [{"type": "url", "url": "https://example.org", "name": "x"}]}
+    on.ask(b"/v1/messages", body)
+    assert json.loads(on.vendor().body) == body
+    answer(on, 9_000, 100)
+    entry = on.entries[0]
+    assert (entry.action, entry.would_block, entry.bound_usd) == ("warn", ("strict",), None)
+    assert on.book.holds() == []
+
+
 def test_the_counter_is_asked_before_the_output_is_lowered():
     on = strict("2.7")
     body = {**ASK, "stream": True, "metadata": {"user_id": "me"}}
