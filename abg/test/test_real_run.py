@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,14 @@ def script(command: str, more: Mapping[str, Any] | None = None) -> Any:
             {"turns": [last]},
         ]
     }
+
+
+def until(there: Callable[[], bool], seconds: float = 30) -> None:
+    """Wait for something; a failure if it has not come by then."""
+    ends = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < ends, "it did not come"
+        time.sleep(0.1)
 
 
 def ended(home: Home, seconds: float = 10) -> bool:
@@ -285,11 +293,10 @@ def test_the_status_line_and_the_hook_are_seen_in_the_terminal(home: Home) -> No
     with terminal.Terminal(command, home.environ, home.work) as screen:
         screen.wait_for("abg $0.00", 40)
         # Each call costs $0.006: two are 83 % of the budget, three are past it.
-        for told in ("first", "second"):
+        for count, told in enumerate(("first", "second"), 1):
             screen.type(told)
-            screen.wait_for(told, 20)
-            screen.wait_for("❯", 20)
-            time.sleep(1)
+            until(lambda count=count: len(home.entries) == count)
+            screen.wait_for(f"abg ${Decimal('0.006') * count}", 20)
         screen.type("third")
         screen.wait_for("left, about 0 requests at this pace", 30)
         screen.wait_for("STOPPED: abg budget raise --session mine", 30)
