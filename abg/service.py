@@ -15,6 +15,7 @@ from abg.config import Loaded
 from abg.engine import Engine
 from abg.errors import AbgError, ConfigError
 from abg.signals import Signals
+from abg.stdout import Console, tell
 from abg.wire.inbound import FastLaneFactory
 from abg.wire.late_site import LateSite
 
@@ -33,7 +34,7 @@ class Server:
         self,
         loaded: Loaded,
         reactor: Any = None,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = tell,
         *,
         ephemeral: bool = False,
     ) -> None:
@@ -163,35 +164,6 @@ def calm_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-class Console:
-    """Standard output, written once a turn of the reactor: a swarm prints many lines at once.
-
-    A console that has gone (a closed pipe or terminal) never stops the guard.
-    """
-
-    def __init__(self, stream: Any, reactor: Any) -> None:
-        self._stream = stream
-        self._reactor = reactor
-        self._lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        if not self._lines:
-            self._reactor.callLater(0, self.flush)
-        self._lines.append(line)
-        if not self._reactor.running:
-            self.flush()
-
-    def flush(self) -> None:
-        lines, self._lines = self._lines, []
-        if not lines:
-            return
-        try:
-            self._stream.write("\n".join(lines) + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            pass
 
 
 def raise_open_files() -> None:

@@ -68,4 +68,4 @@ def makeService(options: Any) -> IService:
     """The service ``twist`` runs."""
     loaded: Loaded = options.loaded
     raise_open_files()
-    return TwistService(Server(loaded, say=lambda line: print(line, flush=True)))
+    return TwistService(Server(loaded))

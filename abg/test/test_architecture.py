@@ -102,6 +102,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "proxy.*",
         "service",
         "signals",
+        "stdout",
         "stores",
         "stores.*",
         "tap",

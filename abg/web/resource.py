@@ -22,6 +22,7 @@ from twisted.web.resource import Resource
 
 from abg.config import Config
 from abg.engine import Engine
+from abg.stdout import tell
 from abg.web.admin import Admin
 from abg.wire.site import ExchangeResource, below_mount
 
@@ -51,7 +52,7 @@ class GuardResource(Resource):
         engine: Engine | None = None,
         allowed_hosts: tuple[str, ...] | None = None,
         reactor: Any = None,
-        say: Callable[[str], None] = print,
+        say: Callable[[str], None] = tell,
     ) -> None:
         super().__init__()
         if engine is None:
