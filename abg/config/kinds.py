@@ -29,6 +29,7 @@ __all__ = [
     "Wrong",
     "nearest",
     "shown",
+    "without_keys",
 ]
 
 
@@ -87,6 +88,15 @@ def shown(node: Node) -> str:
     text = node.text if len(node.text) <= 40 else node.text[:37] + "..."
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return text if node.plain else f'"{text}"'
+
+
+_KEY = re.compile(r"\bsk-[\w-]{4,}")
+
+
+def without_keys(text: str) -> str:
+    """A message without the vendors' keys: whoever puts one into a wrong place shows it to
+    nobody but himself."""
+    return _KEY.sub("sk-…", text)
 
 
 def nearest(word: str, words: list[str]) -> str:

@@ -17,7 +17,7 @@ from attrs import frozen
 
 from abg.config.checks import is_loopback_address
 from abg.config.keys import ENVIRONMENT, KEYS, PATHS, Key
-from abg.config.kinds import Wrong, nearest
+from abg.config.kinds import Wrong, nearest, without_keys
 from abg.config.tables import budgets_of, prices_of
 from abg.config.tree import LARGEST_FILE, Items, Node, Problem, Scalar, Table, parse_tree
 from abg.config.values import Config, Loaded
@@ -246,7 +246,7 @@ class _Reading:
         told = [source.at(p) for p in sorted(problems, key=lambda p: p.line)] if source else []
         told += self._told
         if told:
-            raise ConfigError("\n".join(told))
+            raise ConfigError(without_keys("\n".join(told)))
         config = Config(**values, source=source.path if source else None)
         _check_loop(config)
         return config

@@ -48,11 +48,14 @@ def plain(node: Node) -> Any:
     return node.text if number is None else number
 
 
-def _rows(node: Node, what: str) -> Table:
+def _rows(node: Node, what: str, *, secret: bool = False) -> Table:
     if isinstance(node, Scalar) and node.is_null:
         return Table(())
     if not isinstance(node, Table):
-        raise Wrong(f"{what}, not {shown(node)}")
+        told = shown(node)
+        # What names no place may be the secret itself.
+        hide = secret and isinstance(node, Scalar) and not told.startswith(("env:", "file:"))
+        raise Wrong(what if hide else f"{what}, not {told}")
     return node
 
 
@@ -106,7 +109,9 @@ class Credentials(NamedTuple):
 
     def read(self, node: Node) -> Mapping[str, str]:
         found = {}
-        for key, line, value in _rows(node, "a table such as {anthropic: env:NAME}").rows:
+        for key, line, value in _rows(
+            node, "a table such as {anthropic: env:NAME}", secret=True
+        ).rows:
             if key not in UPSTREAMS[:2]:
                 near = nearest(key, list(UPSTREAMS[:2]))
                 raise Wrong(f"{near or 'only anthropic and openai'} (unknown vendor)", line, (key,))
@@ -126,13 +131,15 @@ class HeaderTables(NamedTuple):
 
     def read(self, node: Node) -> Mapping[str, tuple[tuple[str, str], ...]]:
         found = {}
-        for upstream, line, table in _rows(node, "a table such as {openai: {x-team: a}}").rows:
+        for upstream, line, table in _rows(
+            node, "a table such as {openai: {x-team: a}}", secret=True
+        ).rows:
             if upstream not in UPSTREAMS:
                 near = nearest(upstream, list(UPSTREAMS))
                 text = f"{near or 'only ' + ', '.join(UPSTREAMS)} (unknown upstream)"
                 raise Wrong(text, line, (upstream,))
             fields: dict[str, tuple[str, str]] = {}
-            for name, at, value in _rows(table, "a table such as {x-team: a}").rows:
+            for name, at, value in _rows(table, "a table such as {x-team: a}", secret=True).rows:
                 try:
                     check_header_name(name)
                     if name.lower() in fields:

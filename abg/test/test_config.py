@@ -338,6 +338,34 @@ def test_secrets_are_not_shown() -> None:
     assert "hush" not in repr(config)
 
 
+KEY = "sk-ant-api03-secret"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"credentials: {KEY}",
+        f"credentials: {{{KEY}: env:X}}",
+        f"credentials: {{anthropic: env:{KEY}}}",
+        f"upstream_headers: {KEY}",
+        f"upstream_headers: {{openai: {KEY}}}",
+        f"upstream_headers: {{openai: {{x-key: env:{KEY}}}}}",
+        f"port: {KEY}",
+        f"session_budget_usd: {KEY}",
+        f"allowed_hosts: {KEY} {KEY}",
+        f"allowed_origins: [{KEY}]",
+        f"{KEY}: 5",
+        f"api_key: !{KEY} x",
+        "credentials: not-even-like-a-key-secret",
+        "upstream_headers: {openai: Bearer secret}",
+    ],
+)
+def test_a_key_in_a_wrong_place_is_not_shown_either(text: str) -> None:
+    (line,) = wrong(text)
+    assert "secret" not in line
+    assert line.startswith("1: ")
+
+
 def test_long_and_strange_values_are_shown_short() -> None:
     (line,) = wrong("port: " + "x" * 500)
     assert line.endswith("not " + "x" * 37 + "...")
