@@ -84,8 +84,12 @@ def raise_budget(arguments: argparse.Namespace) -> int:
         raise client.NotRunning(f"{problem}\n  or run the agent again with more: {again}") from None
     said = client.post(address, "/abg/budgets/raise", body)
     print(_raised(arguments, said))
-    if arguments.session is not None and arguments.session not in (status.get("sessions") or {}):
-        print(f"abg: note: {no_such(arguments.session, status)}", file=sys.stderr)
+    if arguments.session is not None:
+        from abg.attribution import safe_name
+
+        name = safe_name(arguments.session)
+        if name not in (status.get("sessions") or {}):
+            print(f"abg: note: {no_such(name, status)}", file=sys.stderr)
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from abg.cli import client
 
@@ -40,17 +41,33 @@ def show_status(arguments: argparse.Namespace) -> int:
 
 def reset(arguments: argparse.Namespace) -> int:
     """Start a session's budget again; the ledger keeps its history."""
-    address, status = client.status(arguments)
-    name = arguments.session
-    spent = (status.get("sessions") or {}).get(name)
-    if spent is None:
+    from abg.attribution import safe_name
+    from abg.home.present import money
+
+    name = safe_name(arguments.session)
+    address, status = client.find(arguments.url, arguments.config, session=name)
+    if not _is_known(name, status):
+        _, status = client.status(arguments)
         print(f"abg: {no_such(name, status)}", file=sys.stderr)
         return 1
     client.post(address, "/abg/reset", {"session": name})
-    from abg.home.present import money
-
+    spent = (status.get("sessions") or {}).get(name) or 0
     print(f"session {name} starts again at $0.00 (it had spent {money(spent)})")
     return 0
+
+
+def _is_known(name: str, status: dict[str, Any]) -> bool:
+    """Whether there is something to start again: spent in its life, or, as ``default`` may have
+    before midnight, in a window of its own; or it was refused, as for a loop."""
+    info = (status.get("session_info") or {}).get(name) or {}
+    if (status.get("sessions") or {}).get(name) or info.get("requests") or info.get("blocked"):
+        return True
+    for row in status.get("budgets") or ():
+        per, key = row.get("per"), str(row.get("key"))
+        own = key == name if per == "session" else per == "subagent" and key.startswith(f"{name}/")
+        if own and (row.get("spent_usd") or row.get("requests")):
+            return True
+    return False
 
 
 def no_such(name: str, status: dict[str, object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import timedelta
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -330,6 +331,14 @@ class AdminTests(SynchronousTestCase):
         admin.block({"session": "s"})
         self.assertEqual(admin.unblock({"session": "s"}), {"unblocked": "s", "blocked": ["*"]})
         self.assertEqual(admin.unblock({"all": True}), {"unblocked": "*", "blocked": []})
+
+    def test_what_a_reset_session_had_spent_is_of_its_day(self) -> None:
+        admin = self.start()
+        self.call("default", usd="2")
+        self.assertEqual(admin.reset({"session": "default"})["was_usd"], 2)
+        self.call("default", usd="2")
+        self.engine.clock = lambda: START + timedelta(days=1)
+        self.assertEqual(admin.reset({"session": "default"})["was_usd"], 0)
 
     def test_a_lease_says_which_project_a_session_works_on(self) -> None:
         self.start()

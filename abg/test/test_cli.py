@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from abg.attribution import safe_name
 from abg.cli import COMMANDS, http, main, where
 from abg.test.standin import StandIn, own_places
 
@@ -136,6 +137,34 @@ def test_reset_of_an_unknown_session_names_the_nearest(proxy, capsys):
     assert main(["reset", "--session", "bugfix-logn", "--url", proxy.url]) == 1
     assert "did you mean bugfix-login?" in capsys.readouterr().err
     assert proxy.posts == []
+
+
+def test_a_name_is_meant_as_abg_writes_it(proxy, capsys):
+    long = "x" * 200
+    proxy.status["sessions"][safe_name(long)] = 1
+    assert main(["reset", "--session", long, "--url", proxy.url]) == 0
+    assert proxy.posts[0][1]["session"] == safe_name(long)
+    assert main(["budget", "raise", "--session", long, "--by", "1", "--url", proxy.url]) == 0
+    assert "has spent" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("row", "info", "code"),
+    [
+        ({"per": "session", "key": "s/t", "window": "6h", "spent_usd": 1}, {}, 0),
+        ({"per": "session", "key": "s/t", "spent_usd": 0, "requests": 3}, {}, 0),
+        ({"per": "subagent", "key": "s/t/Explore", "spent_usd": 1}, {}, 0),
+        ({"per": "subagent", "key": "s/tea/Explore", "spent_usd": 1}, {}, 1),
+        ({"per": "session", "key": "s/t", "spent_usd": 0}, {}, 1),
+        ({"per": "project", "key": "s/t", "spent_usd": 1}, {}, 1),
+        ({}, {"requests": 2}, 0),
+        ({}, {"blocked": 1}, 0),
+    ],
+)
+def test_what_counts_in_any_window_of_a_session_can_start_again(row, info, code, proxy, capsys):
+    proxy.status |= {"sessions": {"s/t": 0}, "budgets": [row], "session_info": {"s/t": info}}
+    assert main(["reset", "--session", "s/t", "--url", proxy.url]) == code
+    assert len(proxy.posts) == 1 - code
 
 
 def test_raise_by(proxy, capsys):

@@ -162,7 +162,7 @@ class Admin:
     def reset(self, body: dict[str, Any]) -> Any:
         session = safe_name(_text(body, "session"))
         self._unlocked()
-        before = self._book.session_total(session)
+        before = self._book.session_total(session, self._engine.clock())
         self._guard.event("reset", session_id=session, who=_who(body), total_usd=before)
         return {"session": session, "was_usd": before}
 
