@@ -6,12 +6,17 @@ the entry survives a power loss. While the gate is shut everything for the clien
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from abg.call import Headers
 from abg.exchange import Exchange
 
-__all__ = ["Gate"]
+__all__ = ["LONGEST", "Gate"]
+
+LONGEST = 16 << 20
+"""Bytes that are held back at most, as long as the longest answer that is read whole. Of a longer
+one the beginning passes: nobody has the whole of it without its end."""
 
 
 class Gate:
@@ -19,7 +24,8 @@ class Gate:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._waiting: list[Callable[[], None]] | None = None
+        self._waiting: deque[tuple[int, Callable[[], None]]] | None = None
+        self._size = 0
         self.method = exchange.method
         self.target = exchange.target
         self.headers: Headers = exchange.headers
@@ -34,12 +40,13 @@ class Gate:
     def close(self) -> None:
         """Hold back what comes from now on."""
         if self._waiting is None:
-            self._waiting = []
+            self._waiting = deque()
+            self._size = 0
 
     def open(self) -> None:
         """Let through what waited, in order, and all that follows."""
         waiting, self._waiting = self._waiting, None
-        for step in waiting or ():
+        for _, step in waiting or ():
             step()
 
     def pause_body(self) -> None:
@@ -52,7 +59,7 @@ class Gate:
         self._pass(lambda: self._exchange.respond(status, reason, headers))
 
     def write(self, data: bytes) -> None:
-        self._pass(lambda: self._exchange.write(data))
+        self._pass(lambda: self._exchange.write(data), len(data))
 
     def flush(self) -> None:
         self._pass(self._exchange.flush)
@@ -65,11 +72,17 @@ class Gate:
         self._waiting = None
         self._exchange.abort()
 
-    def _pass(self, step: Callable[[], None]) -> None:
-        if self._waiting is None:
+    def _pass(self, step: Callable[[], None], size: int = 0) -> None:
+        waiting = self._waiting
+        if waiting is None:
             step()
-        else:
-            self._waiting.append(step)
+            return
+        waiting.append((size, step))
+        self._size += size
+        while self._size > LONGEST and len(waiting) > 1:
+            size, step = waiting.popleft()
+            self._size -= size
+            step()
 
 
 _check: type[Exchange] = Gate

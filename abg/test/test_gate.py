@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abg import gate as gates
 from abg.gate import Gate
 from abg.test.playbook import Client
 
@@ -22,6 +23,24 @@ def test_what_waits_goes_out_in_order():
     assert (client.received, client.finished) == (b"ab", True)
     assert not gate.shut
     gate.open()
+
+
+def test_an_endless_answer_fills_no_memory(monkeypatch):
+    # All of it was held back, at whatever length.
+    monkeypatch.setattr(gates, "LONGEST", 10)
+    client = Client(b"POST", b"/", [], 0)
+    gate = Gate(client)
+    gate.respond(200, b"OK", [])
+    gate.close()
+    gate.write(b"1234")
+    gate.flush()
+    gate.write(b"567890")
+    assert client.received == b""
+    gate.write(b"abc")
+    gate.finish()
+    assert (client.received, client.finished) == (b"1234", False)
+    gate.open()
+    assert (client.received, client.finished) == (b"1234567890abc", True)
 
 
 def test_a_cut_goes_through_at_once():
