@@ -105,6 +105,7 @@ def parse_model(
     What a later block does not say stays as before. What a user's block does not say of a model
     that the table knows (vendor, limits, fees, aliases) stays as the table has it, but for its
     rates, which are replaced as a whole: half a vendor's list and half a user's is nobody's price.
+    Until the first day of such a block the table's own rows count.
 
     Raises:
         ConfigError: with the place, what is wrong and the nearest right key.
@@ -128,6 +129,10 @@ def parse_model(
             aliases = _names(block["aliases"], f"{place}: aliases")
         rows.append(row)
         inherit_rates = True
+    begins = rows[0].valid_from
+    if known is not None and begins is not None:
+        # Until that day everything is as the table has it.
+        rows[:0] = [r for r in known.rows if r.valid_from is None or r.valid_from < begins]
     return Model(name, tuple(rows), aliases, origin)
 
 
@@ -185,13 +190,15 @@ def _rates(block: Mapping[Any, Any], where: str) -> dict[tuple[str, int], Mappin
     table = block.get("rates", {})
     if not isinstance(table, (dict, Mapping)):
         raise ConfigError(f"{where}: rates: must be a table by tier, not {_kind_of(table)}")
-    rates = {}
+    rates: dict[tuple[str, int], Mapping[str, Decimal]] = {}
     for key, listed in table.items():
         place = f"{where}: rates: {key}"
         found = _BAND.fullmatch(key) if isinstance(key, str) else None
         if found is None:
             raise ConfigError(f"{place}: a tier, or a tier and a band such as `standard >272000`")
         tier = _word(found[1], f"{where}: rates", TIERS)
+        if (tier, int(found[2] or 0)) in rates:
+            raise ConfigError(f"{place}: stands twice")
         if not isinstance(listed, (dict, Mapping)):
             raise ConfigError(f"{place}: must be a table of rates, not {_kind_of(listed)}")
         for kind in listed:
@@ -272,7 +279,8 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _check_name(name: Any, where: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
+    sound = isinstance(name, str) and 0 < len(name) <= 200 and name.isprintable()
+    if not sound or name != name.strip():
         raise ConfigError(f"{where}: not the name of a model: {name!r}")
 
 

@@ -24,6 +24,7 @@ from abg.names import bare, family_of, find, words_of
 from abg.pricing.billing import cost_of, lines_of
 from abg.pricing.ceiling import OPEN, Ceiling, Openness, ceiling_of
 from abg.pricing.cost import Cost, CostLine
+from abg.pricing.overlay import laid_over
 from abg.pricing.rates import KINDS, ONE, PRECISE, Unlisted
 from abg.pricing.rows import VENDORS, Model, Row, parse_model
 from abg.pricing.tiers import Band, band_for, bands_of
@@ -102,11 +103,12 @@ class PriceTable:
     @_known.default
     def _index(self) -> Mapping[str, str]:
         known: dict[str, str] = {}
-        for model in self.models.values():
-            for alias in model.aliases:
-                known[alias.lower()] = model.name
-        for name in self.models:
-            known[name.lower()] = name
+        # A user's words come last: they win, also where they name what the table knows.
+        for origin in ("table", "user"):
+            models = [model for model in self.models.values() if model.origin == origin]
+            for model in models:
+                known.update((alias.lower(), model.name) for alias in model.aliases)
+            known.update((model.name.lower(), model.name) for model in models)
         return known
 
     @_unlisted.default
@@ -156,7 +158,7 @@ class PriceTable:
         Raises:
             ConfigError: with the row, the key, what is wrong and the nearest right one.
         """
-        models = self._laid_over(rows or {}, "prices")
+        models = laid_over(self.models, self._known, rows or {}, "prices")
         if isinstance(unknown_model, Mapping):
             price = parse_model("unknown_model", unknown_model, "unknown_model", origin="user")
             return PriceTable(models, self.as_of, "dearest", price)
@@ -176,20 +178,8 @@ class PriceTable:
             ConfigError: not such a file, or a wrong row; the text says which and why.
         """
         rows = _content(data, where)["models"]
-        models = self._laid_over(rows, where)
+        models = laid_over(self.models, self._known, rows, where)
         return PriceTable(models, self.as_of, self.unknown_model, self.unknown_price)
-
-    def _laid_over(self, rows: Mapping[str, Any], at: str) -> Mapping[str, Model]:
-        models = dict(self.models)
-        for name, block in rows.items():
-            where = f"{at}: {name}"
-            known = models.get(name) or models.get(self._known.get(str(name).lower(), ""))
-            model = parse_model(name, block, where, origin="user", known=known)
-            if known is not None and known.name != name:
-                # A row for what was an alias: it takes that one name, and no other.
-                model = Model(name, model.rows, (), "user")
-            models[name] = model
-        return models
 
     # -- names ---------------------------------------------------------------------------------
 

@@ -147,6 +147,9 @@ def test_a_row_for_an_alias_takes_that_name_alone() -> None:
     table = TABLE.with_overrides({"claude-haiku-4-5-20251001": {"input": "7", "output": "9"}})
     assert table.resolve("anthropic", "claude-haiku-4-5-20251001").price == "user"
     assert table.resolve("anthropic", "claude-haiku-4-5@20251001").price == "user"
+    row = {"input": "7", "output": "9", "aliases": ["mine"]}
+    named = TABLE.with_overrides({"claude-haiku-4-5-20251001": row})
+    assert named.resolve("anthropic", "mine").name == "claude-haiku-4-5-20251001"
     assert table.resolve("anthropic", "claude-haiku-4-5").price == "table"
 
 
@@ -154,6 +157,8 @@ def test_a_row_in_other_case_still_wins() -> None:
     table = TABLE.with_overrides({"GPT-4o": {"input": "1", "output": "1"}})
     assert table.resolve("openai", "gpt-4o").price == "user"
     assert table.resolve("openai", "GPT-4o").price == "user"
+    assert table.resolve("openai", "gpt-4o-2024-08-06").price == "user"
+    assert table.resolve("openai", "GPT-4o").name == "gpt-4o"
 
 
 def test_a_user_s_price_can_change_on_a_day() -> None:
@@ -261,6 +266,16 @@ def test_all_that_a_row_can_say() -> None:
         ({"input": "1", "output": "1", "aliases": [""]}, "aliases: not the name of a model: ''"),
         ({"input": "1", "output": "1", "for": "video"}, "for: unknown 'video'"),
         (
+            {
+                "rates": {
+                    "standard": {"input": "1", "output": "1"},
+                    "standard >5": {"input": "2", "output": "2"},
+                    "standard>5": {"input": "1", "output": "1"},
+                }
+            },
+            "rates: standard>5: stands twice",
+        ),
+        (
             [{"input": "1", "output": "1"}, {"input": "1", "output": "1"}],
             "[1]: valid_from must be later",
         ),
@@ -280,10 +295,49 @@ def test_a_wrong_row_says_what_is_wrong_and_where(block: Any, says: str) -> None
     assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201, 5])
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 201, 5, " mine", "mine "])
 def test_a_wrong_name(name: Any) -> None:
     with pytest.raises(ConfigError, match="not the name of a model"):
         TABLE.with_overrides({name: {"input": "1", "output": "1"}})
+
+
+def test_until_a_row_s_first_day_a_known_model_costs_as_before() -> None:
+    later = {"valid_from": "2027-03-01", "input": "1", "output": "1"}
+    for block in (later, [later, {**later, "valid_from": "2027-04-01", "input": "9"}]):
+        model = TABLE.with_overrides({"claude-opus-4-8": block}).models["claude-opus-4-8"]
+        before, after = NOW, datetime(2027, 3, 1, tzinfo=timezone.utc)
+        assert model.at(before).rates == TABLE.models["claude-opus-4-8"].at(before).rates
+        assert model.at(after).rates["standard", 0]["input"] == 1
+    dated = TABLE.models["claude-sonnet-5-5"]
+    first = min(row.valid_from for row in dated.rows if row.valid_from is not None)
+    early = {**later, "valid_from": first}
+    rows = TABLE.with_overrides({"claude-sonnet-5-5": early}).models["claude-sonnet-5-5"].rows
+    assert [row.valid_from for row in rows] == [None, first]
+    assert len(TABLE.with_overrides({"mine": later}).models["mine"].rows) == 1
+
+
+def test_a_user_s_alias_wins_over_the_table() -> None:
+    row = {"input": "1", "output": "1", "aliases": ["GPT-5.4", "claude-haiku-4-5-20251001"]}
+    table = TABLE.with_overrides({"mine": row})
+    for name in ("gpt-5.4", "openai/gpt-5.4", "claude-haiku-4-5-20251001"):
+        assert table.resolve("openai", name).name == "mine"
+    assert table.resolve("anthropic", "claude-haiku-4-5").price == "table"
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        ({"a": ["x"], "b": ["X"]}, "prices: b: the name X is taken by a"),
+        ({"a": ["b"], "b": []}, "prices: b: the name b is taken by a"),
+        ({"Mine": [], "mine": []}, "prices: mine: the name mine is taken by Mine"),
+        ({"gpt-5.4": ["x"], "b": ["x"]}, "prices: b: the name x is taken by gpt-5.4"),
+    ],
+)
+def test_no_name_means_two_of_a_user_s_rows(names: dict[str, list[str]], taken: str) -> None:
+    rows = {n: {"input": "1", "output": "1", "aliases": aliases} for n, aliases in names.items()}
+    with pytest.raises(ConfigError) as caught:
+        TABLE.with_overrides(rows)
+    assert str(caught.value) == taken
 
 
 # -- unknown models --------------------------------------------------------------------------------
