@@ -7,7 +7,7 @@ crash repairs count with the calls, in the session they name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -163,14 +163,21 @@ def _add(total: Total, record: Entry | Event) -> None:
 
 def _key(record: Entry | Event, name: str, zone: tzinfo) -> str:
     if name == "day":
-        return record.ts.astimezone(zone).date().isoformat()
+        return _day(record.ts, zone).isoformat()
     if name == "week":
-        year, week, _ = record.ts.astimezone(zone).isocalendar()
-        return f"{year}-W{week:02d}"
+        year, week, _ = _day(record.ts, zone).isocalendar()
+        return f"{year:04d}-W{week:02d}"
     if name == "month":
-        return record.ts.astimezone(zone).date().isoformat()[:7]
+        return _day(record.ts, zone).isoformat()[:7]
     if name == "session":
         return record.session_id or ""
     facts: Mapping[str, Any] = record.data if isinstance(record, Event) else {}
     value = facts.get(name) if isinstance(record, Event) else getattr(record, name)
     return value if isinstance(value, str) else ""
+
+
+def _day(ts: datetime, zone: tzinfo) -> date:
+    try:
+        return ts.astimezone(zone).date()
+    except OverflowError:  # a time at the end of all times, as a hand may have written it
+        return ts.date()

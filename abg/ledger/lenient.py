@@ -102,7 +102,9 @@ def _read_time(read: dict[str, Any]) -> datetime:
             if ts.tzinfo is not timezone.utc:
                 ts = ts.astimezone(timezone.utc) if ts.tzinfo else ts.replace(tzinfo=timezone.utc)
             milliseconds = read.get("ts_ms")
-            return ts.replace(microsecond=milliseconds * 1000) if milliseconds else ts
+            if isinstance(milliseconds, int) and 0 < milliseconds < 1000:
+                return ts.replace(microsecond=milliseconds * 1000)
+            return ts
         except (AttributeError, TypeError, ValueError, OverflowError, OSError):
             raise _Unreadable(f"{key} is no time") from None
     raise _Unreadable("no ts")

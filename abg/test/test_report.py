@@ -80,6 +80,19 @@ def test_every_key(by, key):
     assert report([late], (by,), ZoneInfo("Europe/Berlin")).totals[0].key == (key,)
 
 
+@pytest.mark.parametrize(
+    ("ts", "zone", "keys"),
+    [
+        ("0001-01-01T00:00:00", "America/New_York", ("0001-01-01", "0001-W01", "0001-01")),
+        ("9999-12-31T23:59:59", "Asia/Tokyo", ("9999-12-31", "9999-W52", "9999-12")),
+    ],
+)
+def test_a_time_at_the_ends_of_all_times_has_a_day(ts, zone, keys):
+    line = entry(ts=datetime.fromisoformat(ts).replace(tzinfo=UTC))
+    found = report([line], ("day", "week", "month"), ZoneInfo(zone))
+    assert [total.key for total in found.totals] == [keys]
+
+
 def test_several_keys_at_once():
     records = [entry(), entry(session_id="t"), entry()]
     assert set(totals(records, "day", "session")) == {("2026-11-25", "s"), ("2026-11-25", "t")}
