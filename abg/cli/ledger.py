@@ -35,8 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Verify or repair; the exit code says what was found."""
     try:
         path = Path(os.path.realpath(arguments.file or _configured(arguments.config)))
-        if not path.exists():
-            print(f"abg: there is no ledger {path}", file=sys.stderr)
+        problem = _unusable(path, arguments.what)
+        if problem:
+            print(f"abg: {problem}", file=sys.stderr)
             return 2
         return _verify(path, arguments) if arguments.what == "verify" else _repair(path)
     except OSError as error:
@@ -45,6 +46,19 @@ def run(arguments: argparse.Namespace) -> int:
     except AbgError as error:
         print(f"abg: {error}", file=sys.stderr)
         return 2
+
+
+def _unusable(path: Path, what: str) -> str:
+    """Why there is nothing to check or repair; empty if there is."""
+    from abg.journal.files import Files
+    from abg.journal.history import ledger_files
+
+    if path.exists():
+        kind = "a directory" if path.is_dir() else "not a regular file"
+        return "" if path.is_file() else f"{kind}, and no ledger: {path}"
+    # abg may have ended between putting a file away and beginning the next one.
+    there = what == "verify" and any(file.identity for file in ledger_files(Files(), path))
+    return "" if there else f"there is no ledger {path}"
 
 
 def _configured(config: str | None) -> Path:
@@ -89,7 +103,8 @@ def _repair(path: Path) -> int:
     if done.linked:
         print(f"{_count(done.linked, 'line')} linked anew")
     print(f"{_count(done.kept, 'line')} kept in {done.copy}")
-    print(f"to use it: stop abg, then put it in the place of {path}")
+    packed = " (it is not packed: leave .gz away, or pack it)" if path.suffix == ".gz" else ""
+    print(f"to use it: stop abg, then put it in the place of {path}{packed}")
     return 0
 
 

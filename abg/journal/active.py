@@ -14,6 +14,7 @@ from pathlib import Path
 from abg.journal.files import Files
 from abg.journal.history import blocks_of, ledger_files
 from abg.journal.lines import LineFile
+from abg.journal.lock import InUse
 from abg.journal.tail import Mended, mend
 from abg.ledger import Damage, Entry, Event, decode, digest, encode
 from abg.money import EXACT, ZERO
@@ -44,6 +45,7 @@ class Active:
     """The file, and what the next line needs to know of it.
 
     Raises:
+        InUse: another process writes it.
         OSError: it cannot be opened or its end cannot be mended.
     """
 
@@ -51,6 +53,8 @@ class Active:
         self._files = files
         self.file = LineFile(files, path)
         try:
+            if not files.claim(self.file.fd):
+                raise InUse(self.file.fd, path)
             self.mended: Mended | None = mend(files, self.file)
         except BaseException:
             files.close(self.file.fd)

@@ -18,7 +18,7 @@ from attrs import frozen
 from abg.journal.files import Files
 from abg.ledger import digest, sound
 
-__all__ = ["Checkpoint", "fits", "json_of", "pack", "unpack"]
+__all__ = ["Checkpoint", "fits", "json_of", "pack", "saved_beside", "unpack"]
 
 VERSION = 1
 
@@ -109,6 +109,16 @@ def unpack(data: bytes) -> Checkpoint | None:
         totals,
         head.ended,
     )
+
+
+def saved_beside(files: Files, ledger: Path) -> Checkpoint | None:
+    """The checkpoint of a ledger; None: there is none that can be used. It is only a cache: one
+    that cannot even be read stops nobody."""
+    try:
+        data = files.read_all(ledger.with_name(ledger.name + ".checkpoint"))
+    except OSError:
+        return None
+    return None if data is None else unpack(data)
 
 
 def fits(checkpoint: Checkpoint, files: Files, path: Path, identity: str) -> bool:

@@ -118,14 +118,22 @@ class Durability:
         self._sync(self.active.file.fd, self.inflight.fd)
 
     def sync_then(self, job: Callable[[], None], done: Callable[[OSError | None], None]) -> None:
-        """Have a job done after a sync of both files, both on the thread."""
+        """Have a job done after a sync of both files, both on the thread; not if that fails."""
         ledger, inflight = self.active.file.fd, self.inflight.fd
+        synced: list[bool] = []
 
-        def both() -> None:
+        def sync() -> None:
             self._sync(ledger, inflight)
-            job()
+            synced.append(True)
 
-        self._worker.submit(both, done)
+        def told(error: OSError | None) -> None:
+            if error is not None:
+                # The system tells of a loss only once, whoever asks.
+                self.wrote()
+                self.health.fail("sync", error)
+
+        self._worker.submit(sync, told)
+        self._worker.submit(lambda: job() if synced else None, done)
 
     def sync_file(self, fd: int, folder: Path, done: Callable[[OSError | None], None]) -> None:
         """Have a file synced that is not written any more, and the folder where it was renamed."""

@@ -16,11 +16,12 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import BinaryIO, TypeVar
 
-from abg.journal.files import Files, FileState
+from abg.journal.files import Files, FileState, fcntl
 
 __all__ = ["CHANGES", "OPERATIONS", "Died", "FaultyFiles", "PowerCut"]
 
@@ -64,6 +65,7 @@ class FaultyFiles(Files):
         """How often each operation was asked for."""
         self._die = die
         self._dead = False
+        self._claimed: list[int] = []
         self._fatal: tuple[int, str] | None = None
         self._errors: dict[str, int] = {}
         self._part: int | None = None
@@ -142,8 +144,16 @@ class FaultyFiles(Files):
     def rename_new(self, source: Path, target: Path) -> None:
         self._do("rename_new", lambda: super(FaultyFiles, self).rename_new(source, target))
 
+    def claim(self, fd: int) -> bool:
+        self._claimed.append(fd)
+        return super().claim(fd)
+
     def close(self, fd: int) -> None:
-        self._do("close", lambda: super(FaultyFiles, self).close(fd))
+        try:
+            self._do("close", lambda: super(FaultyFiles, self).close(fd))
+        except OSError:
+            super().close(fd)  # as Linux does it, whatever it says
+            raise
 
     def state_of(self, fd: int) -> FileState:
         return self._do("state_of", lambda: super(FaultyFiles, self).state_of(fd))
@@ -199,6 +209,10 @@ class FaultyFiles(Files):
 
     def _end(self) -> None:
         self._dead = True
+        if fcntl is not None:
+            for fd in self._claimed:  # as the system does it for who is dead in earnest
+                with suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_UN)
         (self._die or self._raise)()
 
     def _raise(self) -> None:

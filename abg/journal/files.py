@@ -13,13 +13,19 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-__all__ = ["NOFOLLOW", "FileState", "Files"]
+try:
+    import fcntl
+except ImportError:  # pragma: no cover
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["NOFOLLOW", "FileState", "Files", "fcntl"]
 
 MODE = 0o600
 """Who spends how much on what is nobody else's business."""
 
 _BINARY: int = getattr(os, "O_BINARY", 0)  # Windows would turn \n into \r\n
 _CLOEXEC: int = getattr(os, "O_CLOEXEC", 0)
+_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)  # a FIFO of that name keeps nobody waiting
 NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 """For files beside the ledger: a cloned repository may bring links of their names, which lead to
 the user's own files. The ledger itself may be a link, and where it leads was checked."""
@@ -52,6 +58,10 @@ def _state(result: os.stat_result) -> FileState:
         result.st_mode,
         result.st_nlink,
     )
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | _NONBLOCK)
 
 
 class Files:
@@ -102,6 +112,17 @@ class Files:
     def truncate(self, fd: int, size: int) -> None:
         os.ftruncate(fd, size)
 
+    def claim(self, fd: int) -> bool:
+        """Lock an open file until it is closed; False: another process has locked it."""
+        if fcntl is not None:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError:
+                pass  # a file system without locks: the lock file says so
+        return True
+
     def close(self, fd: int) -> None:
         os.close(fd)
 
@@ -137,7 +158,7 @@ class Files:
 
     def read(self, path: Path) -> BinaryIO:
         """The file for reading, unbuffered whole blocks are up to the caller."""
-        return open(path, "rb")
+        return open(path, "rb", opener=_open_at_once)
 
     def read_open(self, fd: int) -> BinaryIO:
         """An open file for reading, from its beginning, whatever its name is now."""
@@ -156,13 +177,22 @@ class Files:
     def save(self, path: Path, data: bytes) -> None:
         """Replace a whole file so that a crash leaves the old one or the new one."""
         beside = path.with_name(path.name + ".new")
-        fd = self.create(beside)
         try:
-            rest = data
-            while rest:
-                rest = rest[self.write(fd, rest) :]
-            self.sync(fd)
-        finally:
-            self.close(fd)
-        self.replace(beside, path)
+            fd = self.create(beside)
+            try:
+                rest = data
+                while rest:
+                    rest = rest[self.write(fd, rest) :]
+                self.sync(fd)
+            finally:
+                self.close(fd)
+            self.replace(beside, path)
+        except OSError:
+            self.remove(beside)  # on a full disk it would take what the ledger needs
+            raise
         self.sync_folder(path.parent)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file that nobody needs, if it can be."""
+        with contextlib.suppress(OSError):
+            os.unlink(path)

@@ -24,9 +24,12 @@ from abg.ledger import Damage, Entry, Event, decode, digest
 __all__ = [
     "LedgerFile",
     "Line",
+    "LongLine",
     "blocks_of",
-    "first_record",
+    "first_line",
+    "is_rotation",
     "ledger_files",
+    "length_of",
     "lines_of",
 ]
 
@@ -41,6 +44,9 @@ ATTEMPTS = 5
 
 LONGEST = 64 * 1024 * 1024
 """Bytes of a line that are kept at most: what is longer is damage, and memory stays bounded."""
+
+LONGEST_TOTALS = 16 * LONGEST
+"""The same for a line with totals: near 50 bytes for each session that ever was."""
 
 
 @frozen
@@ -61,6 +67,24 @@ class LedgerFile:
     @property
     def packed(self) -> bool:
         return self.path.suffix == ".gz"
+
+
+class LongLine(bytes):
+    """The beginning of a line that is longer than any line of ours."""
+
+    length: int
+    """Of all of it."""
+
+    def __new__(cls, text: bytes, length: int) -> LongLine:
+        """A text, and how long it was."""
+        made = super().__new__(cls, text)
+        made.length = length
+        return made
+
+
+def length_of(text: bytes) -> int:
+    """The bytes of a line in its file, without its line feed."""
+    return text.length if isinstance(text, LongLine) else len(text)
 
 
 @frozen
@@ -188,12 +212,14 @@ def _number(record: Entry | Event | Damage) -> int:
     return 0
 
 
-def first_record(files: Files, path: Path) -> Entry | Event | Damage | None:
-    """What the first line says that is not blank; None: there is none."""
-    for line in lines_of(files, path):
-        if line.text.strip():
-            return decode(line.text)
-    return None
+def first_line(files: Files, path: Path) -> bytes | None:
+    """The first line that is not blank; None: there is none."""
+    return next((line.text for line in lines_of(files, path) if line.text.strip()), None)
+
+
+def is_rotation(record: Entry | Event | Damage) -> bool:
+    """Whether it carries the totals of all lines before it."""
+    return isinstance(record, Event) and record.event == "rotate" and "totals" in record.data
 
 
 def blocks_of(
@@ -202,7 +228,7 @@ def blocks_of(
     """The lines of one file, many at once, without line feeds.
 
     With each block comes whether its lines are whole: a last line without its line feed comes
-    alone and is not. A line longer than ``LONGEST`` comes as that many of its bytes. A gzip file
+    alone and is not. A line longer than ``LONGEST`` comes alone, as a ``LongLine``. A gzip file
     that breaks off ends there; of one that is damaged the last line says so.
 
     Args:
@@ -231,12 +257,15 @@ def blocks_of(
             if not data:
                 break
             if b"\n" not in data:
-                if size < LONGEST:
+                if size < _longest(rest):
                     rest.append(data)
-                    size += len(data)
+                size += len(data)
                 continue
             lines = data.split(b"\n")
-            if rest:
+            if size >= _longest(rest):
+                yield [LongLine(b"".join(rest), size + len(lines.pop(0)))], True
+                rest.clear()
+            elif rest:
                 rest.append(lines[0])
                 lines[0] = b"".join(rest)
                 rest.clear()
@@ -246,7 +275,12 @@ def blocks_of(
                 rest.append(last)
             yield lines, True
         if rest:
-            yield [b"".join(rest)], False
+            text = b"".join(rest)
+            yield [text if size < _longest(rest) else LongLine(text, size)], False
+
+
+def _longest(line: list[bytes]) -> int:
+    return LONGEST_TOTALS if line and _ROTATE in line[0][:100] else LONGEST
 
 
 def lines_of(files: Files, path: Path) -> Iterator[Line]:
@@ -260,4 +294,4 @@ def lines_of(files: Files, path: Path) -> Iterator[Line]:
         for text in texts:
             number += 1
             yield Line(path, number, offset, text, digest(text), whole)
-            offset += len(text) + 1
+            offset += length_of(text) + 1

@@ -143,13 +143,14 @@ class InFlight:
         self._file.append(b"{}\n")
 
     def look(self) -> None:
-        """Write the file anew if somebody has removed it.
+        """Write the file anew if somebody has removed or truncated it.
 
         Raises:
             OSError: it cannot be written.
         """
         named = self._files.state(self._path)
-        if named is None or not named.same_file(self._file.state()):
+        own = self._file.state()
+        if named is None or not named.same_file(own) or own.size < self._file.size:
             self._rewrite()
 
     def write_again(self) -> None:
@@ -236,18 +237,21 @@ def crash_entry(id: str, facts: Mapping[str, Any], now: datetime) -> Entry:
     Its cost is what the last progress said it had come to (``cost_usd``), else all that was held
     for it: dear, never free.
     """
-    text = {
-        "ts": now,
-        **facts,
-        "cost_usd": facts.get("cost_usd", facts.get("hold_usd", "0")),
-        "request_id": id,
-        "action": "allow",
-        "end": "crash",
-        "cost_source": "estimated",
-    }
-    entry = decode(_encode(sound(text)))
-    if isinstance(entry, Entry):
-        return entry
+    known = [facts[name] for name in ("cost_usd", "hold_usd") if name in facts]
+    for ts in (facts.get("ts", now), now):
+        for cost in known or ["0"]:
+            text = {
+                **facts,
+                "ts": ts,
+                "cost_usd": cost,
+                "request_id": id,
+                "action": "allow",
+                "end": "crash",
+                "cost_source": "estimated",
+            }
+            entry = decode(_encode(sound(text)))
+            if isinstance(entry, Entry):
+                return entry
     # Facts that nobody can read: what is left of them still is a call that was paid for.
     return Entry(
         ts=now,

@@ -17,16 +17,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from abg.errors import LedgerUnavailable
+from abg.errors import LedgerLocked, LedgerUnavailable
 from abg.journal.active import Active
 from abg.journal.aftermath import crash_entries, repair_events
-from abg.journal.checkpoint import Checkpoint, pack, unpack
+from abg.journal.checkpoint import Checkpoint, pack, saved_beside
 from abg.journal.durability import Durability
 from abg.journal.files import Files
 from abg.journal.health import Health, why
 from abg.journal.history import LedgerFile, ledger_files
 from abg.journal.inflight import InFlight, read_open
-from abg.journal.lock import Lock
+from abg.journal.lock import InUse, Lock
 from abg.journal.replay import Replay, Totals
 from abg.journal.rotation import Rotation, parse_rotation
 from abg.journal.succession import Succession
@@ -90,6 +90,11 @@ class Journal:
                 durability.close()
                 lock.release()
                 raise
+        except InUse as error:
+            raise LedgerLocked(
+                f"the ledger {real}: {why(error)}; "
+                "stop that one, or give this one a ledger_file of its own"
+            ) from None
         except OSError as error:
             raise LedgerUnavailable(f"{why(error)}: {error.filename or real}") from error
 
@@ -271,8 +276,7 @@ class Journal:
     # -- start -------------------------------------------------------------------------------
 
     def _replay(self, left: frozenset[str]) -> tuple[list[LedgerFile], Replay]:
-        saved = self._files.read_all(self._files_beside["checkpoint"])
-        checkpoint = None if saved is None else unpack(saved)
+        checkpoint = saved_beside(self._files, self.path)
         fresh = self._totals.dump()
         while True:
             history = ledger_files(self._files, self.path)
@@ -341,6 +345,7 @@ class Journal:
         try:
             self._succession.look()
             self._inflight.look()
+            self._lock.look()
         except OSError as error:
             self._health.fail("look", error)
         else:

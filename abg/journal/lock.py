@@ -2,11 +2,13 @@
 
 The lock itself is the operating system's (``flock``): it cannot go stale, since a dead process
 holds nothing. The file's content, ``{"pid", "host", "port", "started", "version"}``, is only for
-people and for ``abg run``, which finds a running proxy by it.
+people and for ``abg run``, which finds a running proxy by it. The ledger's own file is locked as
+well (``Files.claim``): it is the same by another of its names, and where the lock file was removed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -25,7 +27,7 @@ except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
     import msvcrt
 
-__all__ = ["Holder", "Lock", "holder", "lock_path"]
+__all__ = ["Holder", "InUse", "Lock", "holder", "lock_path"]
 
 PATIENCE = 10
 """How often a taken lock is tried again: a reader holds it for an instant when it asks."""
@@ -58,6 +60,28 @@ def lock_path(ledger: Path) -> Path:
     return real.with_name(real.name + ".lock")
 
 
+class InUse(OSError):
+    """Another process writes this very file of the ledger."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        super().__init__(errno.EAGAIN, f"it is in use by another abg{_who(fd)}", str(path))
+
+
+def _who(fd: int) -> str:
+    """The process that has locked a file, where the system tells (Linux)."""
+    try:
+        state = os.fstat(fd)
+        device = f"{os.major(state.st_dev):02x}:{os.minor(state.st_dev):02x}"
+        wanted = f"{device}:{state.st_ino}"
+        for row in Path("/proc/locks").read_text("ascii").splitlines():
+            words = row.split()
+            if wanted in words and "FLOCK" in words:
+                return f" (process {words[words.index(wanted) - 1]})"
+    except (OSError, ValueError):
+        pass
+    return ""
+
+
 class Lock:
     """The right to write a ledger, held until ``release`` or the end of the process.
 
@@ -70,7 +94,7 @@ class Lock:
         self.path = lock_path(ledger)
         self._started = started.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o600)
+            self._fd = self._open()
         except OSError as error:
             raise LedgerUnavailable(f"{error.strerror}: {self.path}") from error
         for _ in range(PATIENCE):
@@ -87,6 +111,31 @@ class Lock:
             )
         self.announce(None, None, version)
 
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | NOFOLLOW, 0o600)
+
+    def look(self) -> None:
+        """Make the file again if somebody has removed it: ``abg run`` finds us by it."""
+        try:
+            named = os.stat(self.path, follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        else:
+            if os.path.samestat(named, os.fstat(self._fd)):
+                return
+        try:
+            fresh = self._open()
+        except OSError:
+            return
+        if _try_lock(fresh, exclusive=True):
+            os.close(self._fd)
+            self._fd = fresh
+            self._write(self._note)
+        else:
+            os.close(fresh)
+
     def announce(self, host: str | None, port: int | None, version: str) -> None:
         """Say in the lock file who holds it and where it listens."""
         note: dict[str, Any] = {
@@ -96,7 +145,8 @@ class Lock:
             "started": self._started,
             "version": version,
         }
-        self._write((json.dumps(note) + "\n").encode())
+        self._note = (json.dumps(note) + "\n").encode()
+        self._write(self._note)
 
     def release(self) -> None:
         """Give the right back. The file stays: removing it would let two hold it at once."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import define
 
 from abg.journal.files import Files
-from abg.journal.history import LedgerFile, blocks_of, ledger_files
+from abg.journal.history import LedgerFile, blocks_of, ledger_files, length_of
 from abg.ledger import Damage, Entry, Event, decode, digest
 
 __all__ = ["read_ledger"]
@@ -63,7 +63,7 @@ def _rest(files: Files, file: LedgerFile, read: _Read) -> Iterator[Entry | Event
     for texts, whole in blocks_of(files, file.path, 0 if file.packed else read.offset):
         for text in texts:
             if skip > 0:
-                skip -= len(text) + 1
+                skip -= length_of(text) + 1
                 continue
             if fresh and text.strip():
                 fresh = False
@@ -77,6 +77,6 @@ def _rest(files: Files, file: LedgerFile, read: _Read) -> Iterator[Entry | Event
                 yield record.at(file.path.name, read.lines, read.offset)
             elif record is not None:
                 yield record
-            read.offset += len(text) + 1
+            read.offset += length_of(text) + 1
     state = files.state(file.path)
     read.whole = file.packed or (state is not None and state.size >= file.size)

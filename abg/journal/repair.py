@@ -1,7 +1,7 @@
 """A repaired copy of a ledger file, beside it; the file itself is never touched.
 
-- A line that cannot be read is left out, and told. Of lines that were glued together each whole
-  one is kept.
+- A line that cannot be read is left out, and told; so is one that stands there twice, byte for
+  byte. Of lines that were glued together each whole one is kept.
 - Where the running total of a session shows that lost lines had a cost, an ``adjust`` event takes
   their place: no settled cent is lost.
 - ``prev`` is made to name the line before again; else lines stay byte for byte as they are.
@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -43,7 +44,7 @@ class Repaired:
 
 
 def repair(path: Path, files: Files | None = None) -> Repaired:
-    """Write a copy that ``verify`` finds sound, named ``<file>.repaired``.
+    """Write a copy that ``verify`` finds sound, named ``<file>.repaired`` and not packed.
 
     Raises:
         OSError: the file cannot be read, or the copy cannot be written.
@@ -72,12 +73,20 @@ class _Repair:
         self._tail: str | None = None
         self._sound: set[str] | None = None
         """Sessions whose totals have been seen since lines were lost; None: none were."""
+        self._seen: set[str] = set()
+        """Digests of chained lines, of which no two can be alike."""
 
     def lines(self, files: Files, path: Path) -> Iterator[bytes]:
         """The lines of the copy."""
         for line in lines_of(files, path):
             if not line.text.strip():
                 continue
+            if prev_of(line.text):
+                if line.digest in self._seen:
+                    again = Damage("the same line stands before already")
+                    self.done.left_out.append(again.at(path.name, line.number, line.offset))
+                    continue
+                self._seen.add(line.digest)
             parts = list(_parts(line.text))
             if not parts:
                 reason = decode(line.text)
@@ -163,10 +172,11 @@ def _bridges(files: Files, path: Path) -> frozenset[str]:
 
 
 def _free_name(path: Path) -> Path:
-    copy, count = path.with_name(path.name + ".repaired"), 1
-    while copy.exists():
+    name = path.name.removesuffix(".gz")  # the copy is not packed
+    copy, count = path.with_name(name + ".repaired"), 1
+    while os.path.lexists(copy):
         count += 1
-        copy = path.with_name(f"{path.name}.repaired-{count}")
+        copy = path.with_name(f"{name}.repaired-{count}")
     return copy
 
 

@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from abg.journal.checkpoint import Checkpoint, fits
 from abg.journal.files import Files
-from abg.journal.history import LedgerFile, blocks_of, first_record
-from abg.ledger import Damage, Entry, Event, Posting, digest, posting
+from abg.journal.history import LedgerFile, blocks_of, first_line, is_rotation, length_of
+from abg.journal.verify import prev_of
+from abg.ledger import Damage, Entry, Event, Posting, decode, digest, posting
 from abg.money import EXACT, ZERO
 
 __all__ = ["Replay", "Totals"]
@@ -144,17 +145,14 @@ class Replay:
     def _first_needed(self, history: Sequence[LedgerFile]) -> int:
         """The newest file that begins with usable totals; else the oldest."""
         for index in range(len(history) - 1, 0, -1):
-            record = first_record(self._files, history[index].path)
+            line = first_line(self._files, history[index].path)
+            record = None if line is None else decode(line)
             if isinstance(record, Event) and self._carries(record):
                 return index
         return 0
 
     def _carries(self, event: Event) -> bool:
-        return (
-            event.event == "rotate"
-            and "totals" in event.data
-            and event.data.get("rules") == self._rules
-        )
+        return is_rotation(event) and event.data.get("rules") == self._rules
 
     def _load(self, totals: Any, otherwise: Any) -> bool:
         try:
@@ -186,13 +184,16 @@ class Replay:
                         offset += len(text) + 1
                         continue
                     self._damage(record.at(path.name, number, offset))
+                    offset += length_of(text) - len(text)
                 else:
                     spent = add(spent, record.cost_usd)
                     if isinstance(record, Entry):
                         apply(record)
                         self.found.update(watched.intersection((record.request_id,)))
                     else:
-                        self._event(record, first=first)
+                        # Totals of another ledger, whose lines somebody has added to this one's.
+                        strange = offset > 0 and tail != "" and prev_of(text) != tail
+                        self._event(record, first=first, strange=strange)
                 offset += len(text) + 1
                 tail = digest(text)
             if offset + self._read > self._next_progress:
@@ -201,9 +202,11 @@ class Replay:
         self.replayed += number - self.lines
         self.lines, self.offset, self.tail, self.spent = number, offset, tail, spent
 
-    def _event(self, event: Event, *, first: bool) -> None:
-        if event.event != "rotate" or "totals" not in event.data:
+    def _event(self, event: Event, *, first: bool, strange: bool) -> None:
+        if not is_rotation(event):
             self._totals.apply(event)
+            return
+        if strange:
             return
         self._bridge(event.data.get("bridges"))
         ended = event.data.get("ended")

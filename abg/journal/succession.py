@@ -20,6 +20,7 @@ from abg.journal.checkpoint import json_of
 from abg.journal.durability import Durability
 from abg.journal.files import Files
 from abg.journal.health import Health, why
+from abg.journal.history import first_line, is_rotation
 from abg.journal.replay import Totals
 from abg.journal.rotation import Rotation
 from abg.journal.running import RECOVERED
@@ -74,6 +75,8 @@ class Succession:
         self._enter = enter
         self._left_behind: _LeftBehind | None = None
         self._said: set[str] = set()
+        self._carried = ("", 0)
+        """By the identity of a file, the bytes of its totals."""
 
     def look(self) -> None:
         """Notice what other programs have done to the file, and go on from there.
@@ -99,17 +102,26 @@ class Succession:
             self.number += 1
             self.carry_over("truncated", lost=self._lost(identity, recent))
         elif change is Change.GROWN:
-            for record in active.take_foreign():
+            added = active.take_foreign()
+            for record in added:
                 if record.event != "rotate":
                     self._totals.apply(record)
             self._warn_once("grown", "another program adds lines to it; they are counted")
+            if any(is_rotation(record) for record in added):
+                # Lines of another ledger, its totals among them: the next start must not take
+                # these for ours.
+                self.carry_over("added to")
 
     def rotate_if_due(self) -> None:
         """Put the file away and begin the next one, if it is time."""
         active, now = self.active, self._clock()
-        if not active.lines or not self._rotation.due(now, self._begun, active.file.size):
+        due = self._rotation.due
+        if not active.lines or not due(now, self._begun, active.file.size):
             return
         try:
+            # Or totals longer than a file may be would begin a new one every second.
+            if not due(now, self._begun, active.file.size - self._carried_bytes()):
+                return
             taken = frozenset(self._files.names(self._path.parent))
             archive = self._rotation.archive(self._path, now, self._begun, taken)
             self._files.rename_new(self._path, archive)
@@ -121,6 +133,21 @@ class Succession:
             self._move_on("rotated", archive.name)
         except OSError:
             pass  # the next look finds the name free, tries again, and says so if it must
+
+    def _carried_bytes(self) -> int:
+        """How much of the active file are the totals with which it begins, where that counts.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if self._rotation.size is None:
+            return 0
+        identity, size = self._carried
+        if identity != self.active.identity:
+            line = first_line(self._files, self._path) or b""
+            size = len(line) if is_rotation(decode(line)) else 0
+            self._carried = (self.active.identity, size)
+        return size
 
     def carry_over(
         self, reason: str, archive: str | None = None, lost: Sequence[bytes] = ()

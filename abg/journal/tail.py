@@ -7,9 +7,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from attrs import frozen
 
 from abg.journal.files import Files
+from abg.journal.history import LONGEST
 from abg.journal.lines import LineFile
 from abg.ledger import Damage, decode
 
@@ -43,28 +46,31 @@ def mend(files: Files, file: LineFile) -> Mended | None:
     begin, tail = _last_line(files, file) if file.size else (0, b"")
     if not tail:
         return None
+    size = file.size - begin
     text = tail.rstrip(b"\0")
     if text.strip() and not isinstance(decode(text), Damage):
         file.cut_to(begin + len(text))
         file.append(b"\n")
-        return Mended("completed", begin, len(tail) - len(text))
+        return Mended("completed", begin, size - len(text))
     file.cut_to(begin)
     shown = text.lstrip(b"\0")[:SHOWN].decode("utf-8", "backslashreplace")
-    return Mended("cut", begin, len(tail), shown)
+    return Mended("cut", begin, size, shown)
 
 
 def _last_line(files: Files, file: LineFile) -> tuple[int, bytes]:
-    """Where the last line without a line feed begins, and its bytes."""
+    """Where the last line without a line feed begins, and its bytes; of one that is longer than
+    any line the first ones."""
     end = file.size
-    tail = b""
+    blocks: deque[bytes] = deque(maxlen=LONGEST // BLOCK)
+    """From the last to the first: joined once, for there may be very many of them."""
     with files.read(file.path) as stream:
         while end:
             begin = max(0, end - BLOCK)
             stream.seek(begin)
             block = stream.read(end - begin)
             at = block.rfind(b"\n")
+            blocks.append(block[at + 1 :])
             if at >= 0:
-                return begin + at + 1, block[at + 1 :] + tail
-            tail = block + tail
+                return begin + at + 1, b"".join(reversed(blocks))
             end = begin
-    return 0, tail
+    return 0, b"".join(reversed(blocks))

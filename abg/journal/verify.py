@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from abg.journal.checkpoint import Checkpoint, unpack
+from abg.journal.checkpoint import Checkpoint, saved_beside
 from abg.journal.files import Files
 from abg.journal.history import LedgerFile, Line, ledger_files, lines_of
 from abg.journal.running import RECOVERED, RunningTotals
@@ -51,8 +51,7 @@ def verify(path: Path, files: Files | None = None, *, written_now: bool = False)
         OSError: a file cannot be read.
     """
     files = files or Files()
-    saved = files.read_all(path.with_name(path.name + ".checkpoint"))
-    check = _Check(None if saved is None else unpack(saved))
+    check = _Check(saved_beside(files, path))
     history = ledger_files(files, path)
     for file in history:
         check.file(files, file, last=file is history[-1] and written_now)

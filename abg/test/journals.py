@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve
 
 from abg.journal import Journal
+from abg.journal.files import fcntl
 from abg.journal.syncing import Worker
 from abg.ledger import Entry
 
@@ -124,6 +125,8 @@ class Desk:
 def abandon(journal: Journal) -> None:
     """Let go of a journal as the system lets go of a dead process's."""
     os.close(journal._lock._fd)
+    if fcntl is not None:
+        fcntl.flock(journal._succession.active.file.fd, fcntl.LOCK_UN)
 
 
 def entry(

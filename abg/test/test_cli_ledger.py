@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,18 @@ def test_what_cannot_be_read_exits_2(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "there is no ledger" in capsys.readouterr().err
     assert call("repair", str(tmp_path)) == 2
     assert "directory" in capsys.readouterr().err
+    for what in ("verify", "repair"):
+        assert call(what, str(tmp_path)) == 2
+        assert call(what, os.devnull) == 2
+        assert "not a regular file" in capsys.readouterr().err
+
+
+def test_a_ledger_between_two_files_is_verified(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.path.rename(desk.path.with_name("ledger.jsonl.1"))
+    assert call("verify", str(desk.path)) == 0
+    assert "30 lines in 1 file" in capsys.readouterr().out
 
 
 def test_the_configured_ledger_is_the_default(
