@@ -340,3 +340,11 @@ def test_the_page_is_there(tmp_path):
         with opener.open(f"{proxy.url}/abg/", timeout=10) as answer:
             assert "text/html" in answer.headers["content-type"]
             assert b"agent-bill-guard" in answer.read()
+            page = answer.headers
+        with opener.open(f"{proxy.url}/abg/status", timeout=10) as answer:
+            status = answer.headers
+    for headers in (page, status):
+        assert headers["cache-control"] == "no-store"
+        assert headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in page["content-security-policy"]
+    assert "frame-ancestors 'none'" in page["content-security-policy"]

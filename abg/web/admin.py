@@ -32,6 +32,12 @@ TOKEN_HEADER = b"x-abg-admin-token"
 MAX_BODY = 65536
 LONGEST_RAISE = 315_360_000
 """Seconds; ten years."""
+PAGE_MAY = (
+    b"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Its own text and ``/abg/status``, in nobody's frame: a name of a session that got through as
+markup could send nothing anywhere."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -296,9 +302,16 @@ class Admin:
     def _page(self, request: Any) -> Any:
         page = resources.files("abg").joinpath("page/index.html").read_bytes()
         request.setHeader(b"content-type", b"text/html; charset=utf-8")
-        request.setHeader(b"content-security-policy", b"default-src 'self' 'unsafe-inline'")
+        request.setHeader(b"content-security-policy", PAGE_MAY)
         request.setHeader(b"x-frame-options", b"DENY")
+        _for_nobody_else(request)
         return page
+
+
+def _for_nobody_else(request: Any) -> None:
+    """What is told is kept nowhere, and taken for nothing but what it is."""
+    request.setHeader(b"cache-control", b"no-store")
+    request.setHeader(b"x-content-type-options", b"nosniff")
 
 
 def _json(request: Any, status: int, value: Any) -> Any:
@@ -309,7 +322,7 @@ def _json(request: Any, status: int, value: Any) -> Any:
         body = _encode(sound(value)) + b"\n"
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
-    request.setHeader(b"cache-control", b"no-store")
+    _for_nobody_else(request)
     request.setHeader(b"content-length", b"%d" % len(body))
     if request.method != b"HEAD":
         request.write(body)
