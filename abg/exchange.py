@@ -147,7 +147,8 @@ class VendorCall(Protocol):
     """A running request to a vendor."""
 
     sent: bool
-    """True once a byte of the request may have reached the vendor (it may be billed)."""
+    """True once all of the request may have reached the vendor, or it has answered: it may be
+    billed. Nobody is billed for half a request."""
 
     def write(self, data: bytes) -> None:
         """A piece of a streamed request body."""

@@ -424,6 +424,52 @@ class Answers(PoolTests):
             self.turn()
             self.assertFalse(transport.connected)
 
+    def test_what_can_become_no_answer_is_not_waited_for(self) -> None:
+        for start in (
+            b"\x15\x03\x01\x00\x02\x02\x46",  # TLS
+            b"SSH-2.0-OpenSSH\r\n",
+            b"<html>",
+            b"HTTP/2 2",
+            b"\r\n",
+            b"HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+            b"HTTP/1.1 200 OK\r\nA: b\nC: d",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTP",
+        ):
+            listener, transport = self.answered(start)
+            self.assertEqual(listener.failed, "malformed", start)
+            self.assertTrue(transport.aborted)
+        listener, transport = self.answered(
+            b"H", b"TTP/1", b".1 200 OK\r", b"\nContent-Length: 0\r\n\r\n"
+        )
+        self.assertEqual(listener.told[-1], "end")
+
+    def test_half_a_request_is_not_billed(self) -> None:
+        large = b"x" * 10_000_000
+        for body, answer, sent in (
+            (large, b"", False),
+            (large, b"HTTP/1.1 100 Continue\r\n\r\n", False),
+            (large, b"HTTP/1.1 200 OK\r\n\r\n", True),
+            (None, b"", False),
+            (b"{}", b"", True),
+        ):
+            listener = self.ask(body=body)
+            factory = self.reactor.tcpClients[-1][2]
+            transport = MemoryTransport(self.reactor)
+            transport.taking = False
+            transport.connect(factory.buildProtocol(None))
+            if answer:
+                transport.deliver(answer)
+            self.assertEqual(listener.call.sent, sent, answer)
+            transport.leave(ConnectionLost())
+            self.turn()
+            self.assertEqual(listener.failed, "cut")
+            self.assertEqual(listener.call.sent, sent, answer)
+        listener, _ = self.asked(body=large)
+        self.assertTrue(listener.call.sent, "all of it went out")
+        listener, _ = self.asked(body=None)
+        listener.call.end()
+        self.assertTrue(listener.call.sent)
+
     def test_a_head_beyond_64_kilobytes_is_too_large(self) -> None:
         start = b"HTTP/1.1 200 OK\r\nX: "
         room = 65_536 - len(start) - 4

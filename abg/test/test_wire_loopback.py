@@ -666,7 +666,8 @@ class Vendors(TestCase):
             (b"what?\r\n\r\n", "HTTP"),
             (b"", "without an answer"),
             (b"HTTP/1.1 200 OK\r\n\r\nsurplus", "more than"),
-            (b"x" * 70_000, "too large"),
+            (b"what?", "HTTP"),
+            (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000, "too large"),
         ):
             proxy_port, _ = await self.proxy(0, said)
             proxies = Proxies.from_environment({"https_proxy": f"127.0.0.1:{proxy_port}"})

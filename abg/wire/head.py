@@ -22,6 +22,7 @@ __all__ = [
     "RequestHead",
     "guess_request",
     "head_end",
+    "no_answer",
     "read_answer",
     "read_request",
     "suspicious_start",
@@ -63,9 +64,7 @@ _FIELD = re.compile(_LINE + rb"(?<![ \t])\r\n", re.MULTILINE)
 _FIELD_BEFORE_SPACE = re.compile(_LINE + rb"\r\n", re.MULTILINE)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+,;=]*)(?::[0-9]{0,5})?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
-_TOKEN_BYTES = frozenset(b"!#$%&'*+-.^_`|~0123456789") | frozenset(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-)
+_TOKEN_BYTES = frozenset(range(0x21, 0x7F)) - frozenset(b'"(),/:;<=>?@[\\]{}')
 _LONGEST_REMEMBERED = 16_384
 """Bytes of a head that a connection keeps in mind; an agent's has one or two thousand."""
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -299,12 +298,15 @@ def guess_request(data: bytes) -> tuple[bytes, bytes, Headers]:
     For the shape of the refusal only; nothing of it is forwarded.
     """
     words = data[:8192].split(b"\r\n", 1)[0].split(b" ")
-    sound = len(words) == 3 and words[1].startswith(b"/")
-    return (
-        (words[0], words[1], _FIELD.findall(data[:65_536]))
-        if sound
-        else (b"GET", b"/", _FIELD.findall(data[:65_536]))
-    )
+    fields = _FIELD.findall(data[:65_536])
+    if len(words) == 3 and words[1].startswith(b"/"):
+        return words[0], words[1], fields
+    return b"GET", b"/", fields
+
+
+def no_answer(data: bytes) -> bool:
+    """Whether ``data``, an answer's head so far, can never become one: nobody waits for more."""
+    return not data.startswith(b"HTTP/1."[: len(data)]) or _BARE_LF.search(data) is not None
 
 
 def read_answer(head: bytes, method: bytes) -> AnswerHead:

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from abg.errors import AbgError
-from abg.wire.head import BadAnswer, head_end, read_answer
+from abg.wire.head import BadAnswer, head_end, no_answer, read_answer
 
 __all__ = ["NO_PROXIES", "Proxies", "Proxy", "TunnelEndpoint", "TunnelRefused"]
 
@@ -197,6 +197,8 @@ class _Tunnel(Protocol):
         if not end:
             if len(self._buffer) > _HEAD_BYTES:
                 self._refuse(f"{self._name} answered with too large a head")
+            elif no_answer(self._buffer):
+                self._refuse(f"{self._name} did not answer in HTTP")
             return
         try:
             answer = read_answer(self._buffer[:end], b"CONNECT")

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from abg.wire.chunked import ChunkedBody, MalformedBody
-from abg.wire.head import AnswerHead, BadAnswer, head_end, read_answer
+from abg.wire.head import AnswerHead, BadAnswer, head_end, no_answer, read_answer
 from abg.wire.outlet import Sender
 from abg.wire.tcpstate import acknowledged_bytes, before_loss, look, tcp_below
 
@@ -139,8 +139,7 @@ class VendorConnection(Protocol):
             rest = self._read_head(call, data)
             if rest is None or self.call is not call:
                 return
-            data = rest
-            phase = self._phase
+            data, phase = rest, self._phase
         if phase == COUNTED:
             left = self._left - len(data)
             if left < 0:
@@ -221,15 +220,15 @@ class VendorConnection(Protocol):
         self._phase = ANSWER_HEAD
         self._interim = 0
         self._keep = True
-        self._heard = False
+        self._heard = self._untouched = False
         self._reused = reused
-        self._untouched = False
         if not reused:
             self._acked = None
         if body is not None and len(body) < _WHOLE:
             self._send(head + body if body else head)
             return
         transport: Any = self.transport
+        call.sent = False
         self._uploading = True
         self._full = False
         transport.registerProducer(self, True)
@@ -267,6 +266,8 @@ class VendorConnection(Protocol):
             transport: Any = self.transport
             self._uploading = False
             self._body = b""
+            if self.call is not None:
+                self.call.sent = True
             transport.unregisterProducer()
             self.let_go()
 
@@ -302,6 +303,8 @@ class VendorConnection(Protocol):
             if not end or end > limit:
                 if len(data) > limit:
                     self._fail(call, "too_large", "the answer's head is too large")
+                elif no_answer(data):
+                    self._fail(call, "malformed", "the answer is not HTTP")
                 else:
                     self._buffer = data
                 return None
@@ -324,6 +327,7 @@ class VendorConnection(Protocol):
         return self._begin_body(call, head, data)
 
     def _begin_body(self, call: RunningCall, head: AnswerHead, data: bytes) -> bytes | None:
+        call.sent = True
         self._keep = head.keep_alive
         length = head.length
         listener = call.listener
@@ -347,8 +351,7 @@ class VendorConnection(Protocol):
 
     def _finish(self, call: RunningCall) -> None:
         """The answer is complete."""
-        self.call = None
-        self._chunks = None
+        self.call = self._chunks = None
         self._phase = IDLE
         if call.paused:
             transport: Any = self.transport
