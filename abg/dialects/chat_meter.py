@@ -56,7 +56,10 @@ _PARTS = (
 """What generated text stands between in a chunk of one choice, as the API spells it."""
 _GENERATED = ("delta", "message", "text")
 """Where a choice keeps it."""
-_NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,\s*')
+_NO_USAGE = re.compile(rb',\s*("usage")\s*:\s*null|("usage")\s*:\s*null\s*,\s*')
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_USUAL_NULL = b'}],"usage":null'
+"""As the API writes it: behind the choices."""
 
 
 class ChatMeter(AnswerMeter):
@@ -198,16 +201,33 @@ class WithoutUsage:
             chunk = _CHUNK(data)
             if chunk is not None and chunk.choices == [] and isinstance(chunk.usage, dict):
                 return b""
+        own = _own_usage(event)
         # No text inside can hold these bytes: its quotes would be escaped.
-        return _NO_USAGE.sub(b"", event)
+        return _NO_USAGE.sub(
+            lambda n: b"" if max(n.start(1), n.start(2)) in own else n.group(), event
+        )
 
     def events(self, data: bytes) -> bytes | None:
         """See ``Change.events``."""
         told = data.count(b'"usage"')
         if not told:
             return data
-        usual = data.replace(b',"usage":null', b"")
+        usual = data.replace(_USUAL_NULL, b"}]")
         return usual if len(data) - len(usual) == told * len(b',"usage":null') else None
+
+
+def _own_usage(event: bytes) -> set[int]:
+    """Where the word stands at the top of a chunk: what stands deeper is the vendor's own."""
+    places, depth = set(), 0
+    for token in _TOKEN.finditer(event, event.find(b"{")):
+        word = token.group()
+        if word in (b"{", b"["):
+            depth += 1
+        elif word in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and word == b'"usage"':
+            places.add(token.start())
+    return places
 
 
 def _searches(model: str) -> bool:

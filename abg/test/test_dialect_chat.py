@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -260,14 +261,29 @@ def test_a_chunk_that_brings_more_than_usage_stays() -> None:
 
 
 def test_the_word_is_taken_out_however_it_is_spelt() -> None:
-    spelt = b'data: {"usage": null, "choices": [{}], "x": {"y":1 , "usage" :null}}\n\n'
-    rest = b'data: {"choices": [{}], "x": {"y":1 }}\n\n'
+    spelt = b'data: {"usage": null, "choices": [{}], "x": {"y":1} , "usage" :null}\n\n'
+    rest = b'data: {"choices": [{}], "x": {"y":1} }\n\n'
     for at in range(len(spelt)):
         pieces = (spelt[:at], spelt[at:])
         assert relayed("openai_chat", *pieces, include_usage=False) == rest
     # But never out of a text: its quotes are escaped there.
     text = data(chunk({"content": 'say ,"usage":null twice ,"usage":null'}))
     assert relayed("openai_chat", text, include_usage=False) == text
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_what_stands_deeper_is_the_vendor_s_own(separators: tuple[str, str]) -> None:
+    choice = {"index": 0, "usage": None, "delta": {"content": "x"}, "logprobs": None}
+    told = {"choices": [choice], "x_other": {"id": 1, "usage": None}}
+    [with_null, without] = (
+        b"data: %s\n\n" % json.dumps(value, separators=separators).encode()
+        for value in ({**told, "usage": None}, told)
+    )
+    for stream, rest in ((with_null, without), (without, without)):
+        for at in range(len(stream)):
+            pieces = (stream[:at], stream[at:])
+            assert relayed("openai_chat", *pieces, include_usage=False) == rest
+        assert relayed("openai_chat", stream, stream * 2, include_usage=False) == rest * 3
 
 
 def test_many_chunks_in_one_piece() -> None:
