@@ -676,6 +676,21 @@ class Vendors(TestCase):
             self.assertIn(words, listener.told[-1][2])
             self.assertFalse(listener.call.sent)
 
+    async def test_a_proxy_that_is_not_there(self) -> None:
+        # Not the vendor: his name and his address are beyond doubt.
+        with socket.socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            closed = f"127.0.0.1:{nobody.getsockname()[1]}"
+            for place, kind, words in (
+                (closed, "refused", "the connection was refused"),
+                ("proxy.invalid:3128", "dns", "its name cannot be resolved"),
+            ):
+                proxies = Proxies.from_environment({"https_proxy": place})
+                listener = await self.ask(self.pool(proxies=proxies), "https://vendor.test")
+                self.assertEqual(listener.failed, kind)
+                told = f"the proxy {place} cannot be reached: {words}"
+                self.assertEqual(listener.told[-1][2], told)
+
     async def test_a_proxy_that_says_nothing(self) -> None:
         await self.listen()
         proxy_port, _ = await self.proxy(0, None)

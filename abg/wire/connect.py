@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.python.failure import Failure
 
 from abg.wire.late_tls import NoTLS, bring_tls
-from abg.wire.tunnel import Proxies, TunnelEndpoint, TunnelRefused
+from abg.wire.tunnel import Proxies, ProxyNotReached, TunnelEndpoint, TunnelRefused
 
 if TYPE_CHECKING:
     from abg.wire.encryption import Encryption
@@ -125,6 +125,9 @@ def why_not_connected(failure: Failure) -> tuple[str, str]:
         return "refused", "the connection was refused"
     if isinstance(problem, (error.TimeoutError, error.TCPTimedOutError, CancelledError)):
         return "connect_timeout", "the connection took too long"
+    if isinstance(problem, ProxyNotReached):
+        kind, why = why_not_connected(problem.failure)
+        return kind, f"{problem}: {why}"
     if isinstance(problem, TunnelRefused):
         return "refused", str(problem)
     if isinstance(problem, NoTLS):

@@ -26,13 +26,28 @@ from zope.interface import implementer
 from abg.errors import AbgError
 from abg.wire.head import BadAnswer, head_end, no_answer, read_answer
 
-__all__ = ["NO_PROXIES", "Proxies", "Proxy", "TunnelEndpoint", "TunnelRefused"]
+__all__ = [
+    "NO_PROXIES",
+    "Proxies",
+    "Proxy",
+    "ProxyNotReached",
+    "TunnelEndpoint",
+    "TunnelRefused",
+]
 
 _HEAD_BYTES = 65_536
 
 
 class TunnelRefused(AbgError):
     """The proxy did not open the tunnel; the text says what it answered."""
+
+
+class ProxyNotReached(AbgError):
+    """There is no connection to the proxy itself; ``failure`` says why."""
+
+    def __init__(self, proxy: Proxy, failure: Failure) -> None:
+        super().__init__(f"the proxy {proxy.host}:{proxy.port} cannot be reached")
+        self.failure = failure
 
 
 @frozen
@@ -150,7 +165,7 @@ class TunnelEndpoint:
 
     def _not_reached(self, failure: Failure, opened: Deferred[Any]) -> None:
         if not opened.called:
-            opened.errback(failure)
+            opened.errback(ProxyNotReached(self._proxy, failure))
 
 
 class _Way:
