@@ -18,6 +18,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from abg.attribution import safe_name
 from abg.errors import AbgError
 from abg.money import show_exactly, usd
 
@@ -102,13 +103,19 @@ def mint(
 
     Args:
         random: ``RANDOM_BYTES`` from the system's source of randomness.
+        session: any name; kept as abg writes it everywhere.
+
+    Raises:
+        AbgError: it is no name.
     """
+    if not session:
+        raise AbgError("a token needs the name of the session that it spends in")
     if len(random) != RANDOM_BYTES:
         raise ValueError("a token needs exactly 40 random bytes")
     id = random[:8].hex()
     secret = urlsafe_b64encode(random[8:]).rstrip(b"=").decode("ascii")
     token = f"{PREFIX}{id}_{secret}"
-    return token, Grant(id, digest(token), session, budget_usd, now, expires)
+    return token, Grant(id, digest(token), safe_name(session), budget_usd, now, expires)
 
 
 def digest(token: str) -> str:
@@ -167,7 +174,7 @@ def _grant(row: Mapping[str, Any]) -> Grant:
     return Grant(
         id=_text(row["id"]),
         sha256=_text(row["sha256"]),
-        session=_text(row["session"]),
+        session=safe_name(_text(row["session"])),
         budget_usd=None if budget is None else usd(budget),
         created=_when(row["created"]),
         expires=None if row.get("expires") is None else _when(row["expires"]),

@@ -71,7 +71,7 @@ class Keyring:
         """A new token, which is never shown again, and its grant.
 
         Raises:
-            AbgError: the file cannot be read or written.
+            AbgError: the file cannot be read or written, or the session has no name.
         """
         now = self._clock()
         token, grant = mint(secrets.token_bytes(RANDOM_BYTES), session, budget_usd, now, expires)

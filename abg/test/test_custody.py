@@ -13,6 +13,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from abg.attribution import safe_name
 from abg.custody import Grants, decode, encode, is_token, mint
 from abg.errors import AbgError
 from abg.keyring import Keyring
@@ -24,6 +25,20 @@ RANDOM = bytes(range(40))
 def made(**more):
     token, grant = mint(RANDOM, "s", Decimal("5.00"), NOW)
     return token, evolve(grant, **more)
+
+
+def test_its_session_is_written_as_everywhere():
+    # Else nothing that names the session would have meant the same.
+    _, grant = mint(RANDOM, "x\nforged \u202e", None, NOW)
+    assert grant.session == safe_name("x\nforged \u202e")
+    row = encode(Grants((evolve(grant, session="x\ny"),)))
+    assert decode(row).all[0].session == safe_name("x\ny")
+
+
+def test_a_session_without_a_name_gets_none():
+    # It went into the file, which nobody could read after that.
+    with pytest.raises(AbgError, match="name"):
+        mint(RANDOM, "", None, NOW)
 
 
 def test_a_token_is_found_and_says_whose_it_is():
