@@ -170,8 +170,10 @@ def who() -> str:
 
 
 def dumps(value: Any) -> str:
-    """JSON for a program: indented, amounts as plain numbers."""
-    return json.dumps(value, indent=2, default=_number, ensure_ascii=False)
+    """JSON for a program: indented, amounts as plain numbers; also fit for a terminal, whatever a
+    ledger from elsewhere holds."""
+    text = json.dumps(value, indent=2, default=_number, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _number(value: Any) -> Any:

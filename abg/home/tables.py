@@ -104,12 +104,18 @@ def report_rows(found: Report) -> Iterator[Row]:
 
 
 def plain_cells(row: Mapping[str, Any]) -> dict[str, str]:
-    """A row for CSV: amounts in full, and no text that a spreadsheet would take for a formula."""
+    """A row for CSV: amounts in full, and no text that a spreadsheet would take for a formula or
+    a terminal for an order."""
     return {
         name: show_exactly(value)
         if isinstance(value, Decimal)
-        else f"'{value}"
-        if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+        else _plain(value)
+        if isinstance(value, str)
         else str(value)
         for name, value in row.items()
     }
+
+
+def _plain(text: str) -> str:
+    shown = printable(text)
+    return f"'{shown}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else shown

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from abg.cli import main
+from abg.cli import client, main
 from abg.home.present import columns
 from abg.home.tables import plain_cells, report_rows
 from abg.ledger import Damage, Entry, Event, encode
@@ -201,6 +201,17 @@ def test_cells_are_no_formulas_for_a_spreadsheet():
     assert cells["session"] == "'=cmd()"
     assert cells["cost_usd"] == "0.0000001"
     assert cells["requests"] == "1"
+
+
+def test_nothing_from_a_ledger_steers_a_terminal():
+    # One that came with a cloned repository holds whatever its author liked.
+    forged = "x\n[abg] \x1b[2J \x9b2J \u202e \ud800"
+    row = rows_of(report([entry("1", session_id=forged)], ("session",), UTC))[0]
+    assert plain_cells(row)["session"].isprintable()
+    text = client.dumps({"names": [forged, "\N{GRINNING FACE} é"]})
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "\N{GRINNING FACE} é" in text
+    assert json.loads(text)["names"][0] == forged
 
 
 @pytest.fixture
