@@ -101,7 +101,7 @@ def _agreed(planned: list[Change], arguments: argparse.Namespace) -> bool:
 
 def _config(arguments: argparse.Namespace, planned: list[Change]) -> Iterator[Change]:
     """Our own configuration, unless there is one."""
-    path = Path.cwd() / CONFIG_NAME if arguments.here else client.places().config_file
+    path = where.working_folder() / CONFIG_NAME if arguments.here else client.places().config_file
     before = changes.read(path)
     upstreams = dict(_gateways(planned))
     if before is not None:

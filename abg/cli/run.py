@@ -93,8 +93,9 @@ def _enter(argv: Sequence[str], arguments: argparse.Namespace) -> int:
 
 
 def _guarded(argv: Sequence[str], arguments: argparse.Namespace) -> int:
-    name = session_of(arguments.session, os.environ, argv[0], Path.cwd())
-    project = arguments.project or _project(Path.cwd())
+    here = where.working_folder()
+    name = session_of(arguments.session, os.environ, argv[0], here)
+    project = arguments.project or _project(here)
     # Before anything is started: a client that would go past abg is not run at all.
     _refuse(_plan(argv, Target("http://127.0.0.1:0", name, _prefix(name), project)))
     with ExitStack() as ending:
@@ -210,7 +211,7 @@ def _plan(argv: Sequence[str], target: Target) -> Plan:
     if agent == "codex":
         from abg.home import codex
 
-        return codex.plan(argv, target, os.environ, codex_files())
+        return codex.plan(argv, target, os.environ, codex_files(argv))
     from abg.home.plan import environment
 
     return Plan(tuple(argv), environment(target, os.environ))
@@ -299,10 +300,10 @@ def _say(done: Summary, arguments: argparse.Namespace) -> None:
 
 def _project(cwd: Path) -> str:
     """The name of the git repository around a folder; empty outside of one."""
-    for folder in (cwd, *cwd.parents):
-        if (folder / ".git").exists():
-            return folder.name
-    return ""
+    from abg.cli.settings import repository
+
+    root = repository(cwd)
+    return "" if root is None else root.name
 
 
 def _cannot_run(program: str, problem: OSError) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,15 @@ from abg.errors import AbgError, ConfigError
 if TYPE_CHECKING:
     from abg.places import Places
 
-__all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "addresses", "parse_url", "places", "read_lock"]
+__all__ = [
+    "DEFAULT_HOST",
+    "DEFAULT_PORT",
+    "addresses",
+    "parse_url",
+    "places",
+    "read_lock",
+    "working_folder",
+]
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8788
 
@@ -29,6 +38,15 @@ def places(environ: Mapping[str, str] = os.environ) -> Places:
     from abg.places import Places
 
     return Places.of(environ, sys.platform)
+
+
+def working_folder() -> Path:
+    """Where we are; one that was removed meanwhile (a git worktree) is an empty one."""
+    try:
+        return Path.cwd()
+    except OSError:
+        # Where the shell still believes itself to be. Whatever lies there now is meant.
+        return Path(os.environ.get("PWD") or Path(os.devnull, "removed"))
 
 
 def addresses(
@@ -83,9 +101,9 @@ def read_lock(ledger: Path) -> Address | None:
     try:
         lock = json.loads((ledger.parent / (ledger.name + ".lock")).read_bytes())
         host, port = lock["host"], lock["port"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not isinstance(host, str) or not isinstance(port, int) or not port:
+    if not isinstance(host, str) or type(port) is not int or not 0 < port < 65536:
         return None
     if not _stays_here(_reachable(host)):
         # A lock file can lie in a cloned folder: the admin token goes nowhere but to loopback.
@@ -98,7 +116,7 @@ def _config_file(config: str | None, home: Places) -> Path | None:
 
     if config is not None:
         return Path(config)
-    looked = (Path.cwd() / CONFIG_NAME, home.config_file)
+    looked = (working_folder() / CONFIG_NAME, home.config_file)
     return next((path for path in looked if path.is_file()), None)
 
 
@@ -139,7 +157,8 @@ def _configured(
 
 
 def _stays_here(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
+    # Not by its beginning: 127.example.com is anybody's name.
+    return host in ("localhost", "::1") or re.fullmatch(r"127(?:\.[0-9]{1,3}){3}", host) is not None
 
 
 def _reachable(host: str) -> str:

@@ -92,9 +92,9 @@ def codex_goes(
 ) -> Iterator[Finding]:
     """Whether Codex, started plainly in this folder, would go through abg."""
     subject = "Codex"
-    found = codex.problems((), files)
     named = [(f.keys["openai_base_url"], f.path) for f in files if f.keys.get("openai_base_url")]
     url, where = named[-1] if named else ("", "")
+    found = codex.problems((), files, url if _here(url, port) else "")
     if found:
         yield from _failed(subject, found)
     elif _here(url, port):

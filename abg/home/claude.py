@@ -1,8 +1,10 @@
 """Claude Code: which settings decide where its calls go. Pure: files come in as text.
 
-Measured on 2.1.331: a base URL in any settings file beats the environment; ``--settings`` beats
-user, project and local settings, but not managed ones; of several ``--settings`` only the last
-counts; project settings are read in the working folder only.
+Measured on 2.1.332: a base URL in any settings file beats the environment, also one in the old
+``.claude.json``, in UTF-16 or with broken bytes; ``--settings`` beats them all, but not managed
+ones; of several ``--settings`` only the last counts; project settings are read in the working
+folder only, local ones also at the root of its repository. So the base URL always goes by
+``--settings``: no file that nobody thought of leads past abg.
 """
 
 from __future__ import annotations
@@ -54,20 +56,29 @@ class Settings:
 
 
 def setting_paths(
-    home: str, cwd: str, environ: Mapping[str, str], platform: str
+    home: str, cwd: str, environ: Mapping[str, str], platform: str, root: str = ""
 ) -> tuple[tuple[str, bool], ...]:
-    """The settings files, weakest first, each with whether it is a managed one."""
-    folder = environ.get("CLAUDE_CONFIG_DIR") or f"{home}/.claude"
+    """The settings files, weakest first, each with whether it is a managed one.
+
+    Args:
+        root: of the git repository that the working folder lies in; empty: it lies in none.
+    """
+    named = environ.get("CLAUDE_CONFIG_DIR")
+    folder = named or f"{home}/.claude"
     if platform == "darwin":
         managed = "/Library/Application Support/ClaudeCode/managed-settings.json"
     elif platform == "win32":
         managed = "C:/Program Files/ClaudeCode/managed-settings.json"
     else:
         managed = "/etc/claude-code/managed-settings.json"
+    local = [f"{at}/.claude/settings.local.json" for at in (root, cwd) if at]
     return (
+        # Both from before there were settings files, and still heeded.
+        (f"{named or home}/.claude.json", False),
+        (f"{folder}/.config.json", False),
         (f"{folder}/settings.json", False),
         (f"{cwd}/.claude/settings.json", False),
-        (f"{cwd}/.claude/settings.local.json", False),
+        *((path, False) for path in dict.fromkeys(local)),
         (managed, True),
     )
 
@@ -116,7 +127,7 @@ def problems(
                 Problem(
                     f"{file.path} (managed by an administrator) sends Claude Code to {named}, "
                     "and nothing overrules it",
-                    "Ask the administrator to name abg there, and set "
+                    "Ask the administrator to name abg there, and start claude plainly; set "
                     f"upstream_anthropic: {named} in abg's configuration",
                 )
             )
@@ -152,9 +163,8 @@ def plan(
         found += (Problem(f"--settings {given}: {own.problem}", "Correct it, or leave it out"),)
     where = next((f.path for f in reversed([*files, own]) if f.env.get(URL)), "the environment")
     notes = elsewhere(named.get(URL) or environ.get(URL), where, "upstream_anthropic")
-    if not overruled:
-        return Plan(tuple(argv), changes, found, notes)
-    merged = _merge(given, read, {k: v or "" for k, v in overruled.items()})
+    pinned = {URL: target.anthropic} | {k: v or "" for k, v in overruled.items()}
+    merged = _merge(given, read, pinned)
     return Plan((rest[0], "--settings", merged, *rest[1:]), changes, found, notes)
 
 

@@ -1,14 +1,17 @@
 """Codex: which configuration decides where its calls go. Pure: files come in as text.
 
-Measured on 0.169.0: the environment's base URL is ignored; ``-c openai_base_url=…`` before the
-subcommand works for ``exec`` and the screen, beats the user's and a profile's file, and loses
-against a later ``-c`` of the same key; a custom ``model_provider`` goes past it; with
-``chatgpt_base_url`` set the client rewrites the model's URL and goes past abg.
+Measured on 0.171.0: the environment's base URL is ignored; ``-c openai_base_url=…`` before the
+subcommand works for ``exec`` and the screen, beats the machine's, the user's and a profile's file,
+and loses against a later ``-c`` of the same key and against the administrator's managed file; a
+custom ``model_provider`` goes past it; with ``chatgpt_base_url`` set the client rewrites the
+model's URL and goes past abg. So the provider is named by ``-c`` as well: no file that nobody
+thought of leads past abg.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 
 from attrs import frozen
 
@@ -25,19 +28,44 @@ class CodexFile:
 
     path: str
     keys: Mapping[str, str]
+    managed: bool = False
+    """Set by an administrator: nothing overrules it."""
 
 
-def config_paths(home: str, cwd: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The files Codex reads, weakest first."""
-    folder = environ.get("CODEX_HOME") or f"{home}/.codex"
-    return (f"{folder}/config.toml", f"{cwd}/.codex/config.toml")
+def config_paths(
+    home: str,
+    cwd: str,
+    environ: Mapping[str, str],
+    argv: Sequence[str] = (),
+    platform: str = "linux",
+) -> tuple[tuple[str, bool], ...]:
+    """The files Codex reads, weakest first, each with whether it is a managed one.
 
-
-def parse_config(path: str, text: str) -> CodexFile:
-    """The plain ``key = "value"`` lines before the first table.
-
-    No whole TOML reader: Python 3.10 has none, and only these few keys decide.
+    Args:
+        argv: its arguments, which may name a profile.
     """
+    folder = environ.get("CODEX_HOME") or f"{home}/.codex"
+    system = folder if platform == "win32" else "/etc/codex"
+    profiles = [f"{folder}/{name}.config.toml" for name in _profiles(argv)]
+    paths = ("/etc/codex/config.toml", f"{folder}/config.toml", *profiles)
+    return (
+        *((path, False) for path in (*paths, f"{cwd}/.codex/config.toml")),
+        (f"{system}/managed_config.toml", True),
+    )
+
+
+def parse_config(path: str, text: str, *, managed: bool = False) -> CodexFile:
+    """The texts at its top level."""
+    try:
+        found = import_module("tomllib").loads(text)
+    except (ImportError, ValueError, RecursionError):
+        # Python 3.10 has no reader of TOML; and what is none, Codex will say so itself.
+        return CodexFile(path, _plain_lines(text), managed)
+    return CodexFile(path, {k: v for k, v in found.items() if isinstance(v, str)}, managed)
+
+
+def _plain_lines(text: str) -> dict[str, str]:
+    """The ``key = "value"`` lines before the first table."""
     keys = {}
     for line in text.splitlines():
         stripped = line.strip()
@@ -46,12 +74,22 @@ def parse_config(path: str, text: str) -> CodexFile:
         key, equals, value = stripped.partition("=")
         if equals and not stripped.startswith("#"):
             keys[key.strip().strip("\"'")] = _value(value)
-    return CodexFile(path, keys)
+    return keys
 
 
-def problems(argv: Sequence[str], files: Sequence[CodexFile]) -> tuple[Problem, ...]:
-    """What would carry Codex's calls past abg, in its arguments and its files."""
-    found = []
+def problems(
+    argv: Sequence[str], files: Sequence[CodexFile], wanted: str = ""
+) -> tuple[Problem, ...]:
+    """What would carry Codex's calls past abg, in its arguments and its files.
+
+    Args:
+        wanted: the base URL that must reach Codex.
+    """
+    found = [
+        _managed(file)
+        for file in files
+        if file.managed and file.keys.get(BASE) not in (None, wanted)
+    ]
     said = dict(_overrides(argv))
     if BASE in said:
         found.append(
@@ -67,12 +105,11 @@ def problems(argv: Sequence[str], files: Sequence[CodexFile]) -> tuple[Problem, 
             )
         )
     for key in (CHATGPT, PROVIDER):
-        where = "the command line" if key in said else ""
-        value = said.get(key, "")
-        if not where:
-            named = [f for f in files if f.keys.get(key)]
-            if named:
-                where, value = named[-1].path, named[-1].keys[key]
+        # An administrator's file beats even the command line.
+        named = [f for f in files if f.keys.get(key) and (f.managed or key not in said)]
+        where, value = "the command line", said.get(key, "")
+        if named:
+            where, value = named[-1].path, named[-1].keys[key]
         if not value or (key == PROVIDER and value == "openai"):
             continue
         found.append(_problem(key, value, where))
@@ -93,10 +130,20 @@ def plan(
             "log it in with a token (abg token new, codex login --with-api-key)",
         )
     return Plan(
-        (argv[0], "-c", base, *argv[1:]),
+        (argv[0], "-c", base, "-c", f"{PROVIDER}=openai", *argv[1:]),
         environment(target, environ),
-        problems(argv, files),
+        problems(argv, files, target.openai),
         notes,
+    )
+
+
+def _managed(file: CodexFile) -> Problem:
+    named = file.keys[BASE]
+    return Problem(
+        f"{file.path} (managed by an administrator) sends Codex to {named}, "
+        "and nothing overrules it",
+        "Ask the administrator to name abg there, and start codex plainly; "
+        f"{named} then belongs into upstream_openai of abg's configuration",
     )
 
 
@@ -113,27 +160,35 @@ def _problem(key: str, value: str, where: str) -> Problem:
 
 
 def _overrides(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The ``-c key=value`` of a command line, in every spelling."""
+    """The ``-c key=value`` of a command line."""
+    for pair in _given(argv, "-c", "--config"):
+        key, _, value = pair.partition("=")
+        yield key.strip(), _value(value)
+
+
+def _profiles(argv: Sequence[str]) -> Iterator[str]:
+    """The ``-p NAME`` of a command line; a name is no path."""
+    return (name for name in _given(argv, "-p", "--profile") if name and "/" not in name)
+
+
+def _given(argv: Sequence[str], short: str, long: str) -> Iterator[str]:
+    """The values of an option, in every spelling."""
     words = iter(argv)
     for word in words:
         if word == "--":
             return
-        if word in ("-c", "--config"):
-            pair = next(words, "")
-        elif word.startswith("--config="):
-            pair = word.partition("=")[2]
-        elif word.startswith("-c") and not word.startswith("--"):
-            pair = word[2:].removeprefix("=")
-        else:
-            continue
-        key, _, value = pair.partition("=")
-        yield key.strip(), _value(value)
+        if word in (short, long):
+            yield next(words, "")
+        elif word.startswith(f"{long}="):
+            yield word.partition("=")[2]
+        elif word.startswith(short) and not word.startswith("--"):
+            yield word[2:].removeprefix("=")
 
 
 def _value(text: str) -> str:
     """A TOML string without its quotes; other values as they stand, without a comment."""
     text = text.strip()
-    for quote in ('"', "'"):
+    for quote in ('"""', "'''", '"', "'"):
         if text.startswith(quote):
-            return text[1:].partition(quote)[0]
+            return text[len(quote) :].partition(quote)[0]
     return text.partition("#")[0].strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -93,9 +94,15 @@ def test_no_corporate_proxy_is_asked_for_this_machine(environ, value):
     assert changes.get("NO_PROXY") == changes.get("no_proxy") == value
 
 
-def test_claude_without_settings_needs_the_environment_only():
+def pinned(made):
+    """What claude is told by ``--settings`` to have in its environment."""
+    return json.loads(made.argv[made.argv.index("--settings") + 1])["env"]
+
+
+def test_claude_has_its_base_url_by_settings_too_whatever_files_there_are():
     made = planned()
-    assert made.argv == ("/bin/claude", "-p", "hi")
+    assert made.argv[:1] + made.argv[3:] == ("/bin/claude", "-p", "hi")
+    assert pinned(made) == {"ANTHROPIC_BASE_URL": BASE}
     assert made.environ["ANTHROPIC_BASE_URL"] == BASE
     assert made.environ["CLAUDE_CODE_GATEWAY_HINT_HEADERS"] == "1"
     assert made.problems == made.notes == ()
@@ -138,9 +145,10 @@ def test_a_settings_file_given_as_argument_is_read_and_merged():
     assert made.argv[3:] == ()
 
 
-def test_settings_that_need_no_change_are_left_as_they_are():
-    argv = ("/bin/claude", "--settings", '{"env": {"A": 1}}', "-p", "--", "--settings", "x")
-    assert planned(argv=argv).argv == argv
+def test_words_behind_two_dashes_are_no_settings():
+    made = planned(argv=("/bin/claude", "--settings", '{"env": {"A": 1}}', "--", "--settings", "x"))
+    assert pinned(made) == {"A": 1, "ANTHROPIC_BASE_URL": BASE}
+    assert made.argv[3:] == ("--", "--settings", "x")
 
 
 @pytest.mark.parametrize("given", ["gone.json", "{broken", "{}x"])
@@ -186,12 +194,13 @@ def test_managed_settings_that_name_abg_are_fine():
 
 def test_a_proxy_in_the_settings_gets_its_exceptions_there():
     made = planned(settings(HTTPS_PROXY="http://p", NO_PROXY="corp"))
-    assert json.loads(made.argv[2])["env"] == {"NO_PROXY": "corp,127.0.0.1,localhost,::1"}
+    assert pinned(made)["NO_PROXY"] == "corp,127.0.0.1,localhost,::1"
     assert made.environ["no_proxy"] == "corp,127.0.0.1,localhost,::1"
 
 
 def test_who_turned_the_hints_off_keeps_them_off():
-    assert planned(settings(CLAUDE_CODE_GATEWAY_HINT_HEADERS="0")).argv[1] == "-p"
+    made = planned(settings(CLAUDE_CODE_GATEWAY_HINT_HEADERS="0"))
+    assert pinned(made) == {"ANTHROPIC_BASE_URL": BASE}
 
 
 def test_a_token_goes_to_claude_as_bearer():
@@ -199,7 +208,7 @@ def test_a_token_goes_to_claude_as_bearer():
     made = planned(settings(ANTHROPIC_API_KEY="sk-ant-real"), target=target)
     assert made.environ["ANTHROPIC_AUTH_TOKEN"] == "abg_t"
     assert made.environ["ANTHROPIC_API_KEY"] is None
-    assert json.loads(made.argv[2])["env"] == {"ANTHROPIC_API_KEY": ""}
+    assert pinned(made)["ANTHROPIC_API_KEY"] == ""
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "[" * 100_000, "[]", '{"env": 1}'])
@@ -214,15 +223,32 @@ def test_values_in_settings_are_texts():
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 def test_where_claude_keeps_its_settings(platform):
     paths = claude.setting_paths("/home/u", "/w", {}, platform)
-    assert [managed for _, managed in paths] == [False, False, False, True]
-    assert paths[0][0] == "/home/u/.claude/settings.json"
+    assert [managed for _, managed in paths] == [False] * 5 + [True]
+    assert [path for path, _ in paths[:3]] == [
+        "/home/u/.claude.json",
+        "/home/u/.claude/.config.json",
+        "/home/u/.claude/settings.json",
+    ]
     moved = claude.setting_paths("/home/u", "/w", {"CLAUDE_CONFIG_DIR": "/c"}, platform)
-    assert moved[0][0] == "/c/settings.json"
+    assert [path for path, _ in moved[:3]] == [
+        "/c/.claude.json",
+        "/c/.config.json",
+        "/c/settings.json",
+    ]
+
+
+@pytest.mark.parametrize("root", ["/w", "/w/a"])
+def test_local_settings_lie_at_the_root_of_the_repository_too(root):
+    paths = [path for path, _ in claude.setting_paths("/home/u", "/w/a", {}, "linux", root)]
+    assert paths.count("/w/a/.claude/settings.local.json") == 1
+    assert ("/w/.claude/settings.local.json" in paths) is (root == "/w")
+    assert "/w/.claude/settings.json" not in paths
 
 
 def test_codex_is_pointed_by_its_own_configuration_before_the_subcommand():
     made = codex.plan(("/bin/codex", "exec", "hi"), TARGET, {}, ())
-    assert made.argv == ("/bin/codex", "-c", f"openai_base_url={BASE}/v1", "exec", "hi")
+    ours = ("-c", f"openai_base_url={BASE}/v1", "-c", "model_provider=openai")
+    assert made.argv == ("/bin/codex", *ours, "exec", "hi")
     assert made.problems == made.notes == ()
 
 
@@ -249,6 +275,12 @@ def test_another_base_in_codex_own_file_is_overruled_with_a_note():
     [
         ('chatgpt_base_url = "http://127.0.0.1:8788"', "chatgpt_base_url"),
         ("model_provider = 'mine' # x", "'mine'"),
+        ('"model\\u005fprovider" = "mine"', "'mine'"),
+        ('a = """\n[x]\n"""\nmodel_provider = """mine"""', "'mine'"),
+        ('a = [\n[1],\n]\nmodel_provider = "mine"', "'mine'"),
+        # No TOML: what can be read of it counts.
+        ('model_provider = """mine"""\nno toml', "'mine'"),
+        ("model_provider = mine\n", "'mine'"),
     ],
 )
 def test_what_leads_codex_past_abg_stops_the_run(text, word):
@@ -306,9 +338,53 @@ def test_the_command_line_overrules_codex_files():
     assert codex.problems(("codex", "-c", "model_provider=openai"), (file,)) == ()
 
 
+def test_without_a_reader_of_toml_the_plain_lines_count(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tomllib", None)
+    assert toml("model_provider = 'mine' # x\n[a]\nb = 'c'").keys == {"model_provider": "mine"}
+
+
 def test_where_codex_keeps_its_configuration():
-    assert codex.config_paths("/home/u", "/w", {})[0] == "/home/u/.codex/config.toml"
-    assert codex.config_paths("/home/u", "/w", {"CODEX_HOME": "/c"})[0] == "/c/config.toml"
+    assert codex.config_paths("/home/u", "/w", {}) == (
+        ("/etc/codex/config.toml", False),
+        ("/home/u/.codex/config.toml", False),
+        ("/w/.codex/config.toml", False),
+        ("/etc/codex/managed_config.toml", True),
+    )
+    moved = codex.config_paths("/home/u", "/w", {"CODEX_HOME": "/c"}, platform="win32")
+    assert moved[1] == ("/c/config.toml", False)
+    assert moved[-1] == ("/c/managed_config.toml", True)
+
+
+@pytest.mark.parametrize(
+    "words", [["-p", "w"], ["exec", "--profile", "w"], ["--profile=w"], ["-pw"], ["-p=w"]]
+)
+def test_a_profile_has_a_file_of_its_own(words):
+    paths = codex.config_paths("/home/u", "/w", {}, ("codex", *words))
+    assert paths[2] == ("/home/u/.codex/w.config.toml", False)
+
+
+@pytest.mark.parametrize("words", [["--", "-p", "w"], ["-p", "../w"], ["-p"], ["exec"]])
+def test_what_names_no_profile(words):
+    assert len(codex.config_paths("/home/u", "/w", {}, ("codex", *words))) == 4
+
+
+def managed_toml(text):
+    return codex.parse_config("/etc/codex/managed_config.toml", text, managed=True)
+
+
+def test_a_managed_file_beats_even_the_command_line():
+    base = managed_toml('openai_base_url = "https://corp/v1"')
+    said = codex.plan(("codex",), TARGET, {}, (base,)).problems
+    assert "managed by an administrator" in said[0].what
+    assert "https://corp/v1 then belongs into upstream_openai" in said[0].remedy
+    provider = managed_toml('model_provider = "mine"')
+    found = codex.problems(("codex", "-c", "model_provider=openai"), (provider,))
+    assert "/etc/codex/managed_config.toml sets model_provider" in found[0].what
+
+
+@pytest.mark.parametrize("text", [f'openai_base_url = "{BASE}/v1"', 'model = "gpt-6"'])
+def test_a_managed_file_that_leads_to_abg_or_nowhere_is_fine(text):
+    assert codex.plan(("codex",), TARGET, {}, (managed_toml(text),)).problems == ()
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,9 @@ def started(home):
 def test_claude_is_sent_through_the_proxy_under_its_session(proxy, home, capfd):
     assert run(proxy, "--session", "my task", "--", "claude", "-p", "hi") == 0
     argv, environ = started(home)
-    assert argv[1:] == ["-p", "hi"]
+    assert argv[3:] == ["-p", "hi"]
+    pinned = {"ANTHROPIC_BASE_URL": f"{proxy.url}/s/my%20task"}
+    assert [argv[1], json.loads(argv[2])] == ["--settings", {"env": pinned}]
     assert environ["ANTHROPIC_BASE_URL"] == proxy.url + "/s/my%20task"
     assert environ["ABG_SESSION_ID"] == "my task"
     assert "no call came through; session my task at $0.00" in capfd.readouterr().err
@@ -73,7 +75,8 @@ def test_claude_is_sent_through_the_proxy_under_its_session(proxy, home, capfd):
 def test_codex_is_sent_through_the_proxy_by_an_argument(proxy, home):
     assert run(proxy, "--session", "x", "--", "codex", "exec", "hi") == 0
     argv, _ = started(home)
-    assert argv[1:] == ["-c", f"openai_base_url={proxy.url}/s/x/v1", "exec", "hi"]
+    ours = ["-c", f"openai_base_url={proxy.url}/s/x/v1", "-c", "model_provider=openai"]
+    assert argv[1:] == [*ours, "exec", "hi"]
 
 
 def test_settings_that_name_another_url_are_overruled(proxy, home, capfd):
