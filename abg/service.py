@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import defer, error
+from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IListeningPort
 
 from abg import __version__, console
@@ -19,7 +21,7 @@ from abg.stdout import Console, tell
 from abg.wire.inbound import FastLaneFactory
 from abg.wire.late_site import LateSite
 
-__all__ = ["Server", "raise_open_files", "run_proxy"]
+__all__ = ["Server", "raise_open_files", "run_proxy", "steady"]
 
 LAST_BYTES_SECONDS = 2.0
 BACKLOG = 2048
@@ -137,6 +139,7 @@ def run_proxy(loaded: Loaded, *, ephemeral: bool = False) -> int:
         install()
     from twisted.internet import reactor
 
+    steady(reactor)
     raise_open_files()
     out = Console(sys.stdout, reactor)
     server = Server(loaded, reactor, out.say, ephemeral=ephemeral)
@@ -154,6 +157,18 @@ def run_proxy(loaded: Loaded, *, ephemeral: bool = False) -> int:
     signals.forget()
     out.flush()
     return 0
+
+
+def steady(reactor: Any) -> None:
+    """Plan by a clock that nobody sets.
+
+    Twisted plans by the time of day: set back by an hour, a call would wait an hour longer for
+    what others hold, and nothing would be given up; set forward, every running answer would be
+    broken as one whose vendor is silent. Only before anything is planned, and where the reactor
+    has no clock of its own.
+    """
+    if type(reactor).seconds is ReactorBase.seconds and not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
 
 
 def calm_collector() -> None:

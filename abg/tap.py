@@ -17,7 +17,7 @@ from twisted.python import usage
 from abg.config import Loaded, load
 from abg.errors import AbgError
 from abg.places import Places
-from abg.service import Server, raise_open_files
+from abg.service import Server, raise_open_files, steady
 
 __all__ = ["Options", "makeService"]
 
@@ -66,6 +66,9 @@ class TwistService(Service):
 
 def makeService(options: Any) -> IService:
     """The service ``twist`` runs."""
+    from twisted.internet import reactor
+
     loaded: Loaded = options.loaded
+    steady(reactor)
     raise_open_files()
     return TwistService(Server(loaded))

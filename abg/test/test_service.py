@@ -12,13 +12,16 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.selectreactor import SelectReactor
 
 import abg
+from abg.service import steady
 from abg.test.certificates import Authority
 from abg.test.clients.proxy import ProxyProcess
 from abg.testing import FakeVendor
@@ -332,6 +335,67 @@ def test_key_custody_end_to_end(tmp_path):
     ledger = (tmp_path / "ledger.jsonl").read_text()
     assert secret not in ledger + console
     assert "the-real-one" not in ledger + console
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for something that is due at once."""
+    ends = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+SET_BACK = """
+import os, sys, time
+now, precise = time.time, time.time_ns
+def back():
+    return 7200 if os.path.exists("sign") else 0
+time.time = lambda: now() - back()
+time.time_ns = lambda: precise() - back() * 10**9
+from abg.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""abg on a machine whose clock is set back by two hours once a file is there."""
+
+
+def test_nobody_waits_longer_because_the_clock_was_set_back(tmp_path):
+    sign = tmp_path / "sign"
+    script = {"usage": {"input_tokens": 1, "output_tokens": 100}, "delay": 8}
+    set_back = SET_BACK.replace('"sign"', repr(str(sign)))
+    limits = {"session_budget_usd": 0.002, "busy_wait_seconds": 2}
+    with (
+        FakeVendor(script) as vendor,
+        ProxyProcess(tmp_path, vendor.url, ("-c", set_back), **limits) as proxy,
+        talk_to(proxy.port) as first,
+        talk_to(proxy.port) as second,
+    ):
+        send(first, ASK)
+        until(lambda: len(vendor.records) == 1)
+        send(second, ASK)
+        until(lambda: proxy.status["waiting"] == 1)
+        sign.touch()
+        assert b"x-abg-decision: busy" in second.recv(4096).lower()
+        assert proxy.status["holds"], "the other one runs still"
+
+
+def test_a_clock_of_its_own_is_left_to_a_reactor():
+    class Steady(SelectReactor):
+        def seconds(self) -> float:
+            return 5.0
+
+    for reactor, planned, found in (
+        (SelectReactor(), False, time.monotonic),
+        (SelectReactor(), True, time.time),
+        (Steady(), False, None),
+    ):
+        if planned:
+            reactor.callLater(1, print)
+        steady(reactor)
+        if found is None:
+            assert reactor.seconds() == 5.0
+        else:
+            assert reactor.seconds is found
+        reactor.removeAll()
 
 
 def test_the_page_is_there(tmp_path):
