@@ -7,7 +7,7 @@ crash repairs count with the calls, in the session they name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -139,7 +139,12 @@ def parse_since(text: str, now: datetime, zone: tzinfo) -> datetime:
         raise ValueError(
             f"no day or length of time: {text!r} (such as 2026-11-01, today, 7d, 24h)"
         ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
+    try:
+        return moment.astimezone(timezone.utc)
+    except (OverflowError, ValueError):  # at the ends of all times
+        return moment.replace(tzinfo=timezone.utc)
 
 
 def _add(total: Total, record: Entry | Event) -> None:
@@ -179,5 +184,8 @@ def _key(record: Entry | Event, name: str, zone: tzinfo) -> str:
 def _day(ts: datetime, zone: tzinfo) -> date:
     try:
         return ts.astimezone(zone).date()
-    except OverflowError:  # a time at the end of all times, as a hand may have written it
+    except (
+        OverflowError,
+        ValueError,
+    ):  # a hand wrote a time that no zone bears
         return ts.date()

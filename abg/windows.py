@@ -109,7 +109,10 @@ class Calendar:
 
 
 def instant(at: datetime) -> datetime:
-    """The instant in UTC and whole milliseconds, as the ledger keeps it."""
+    """The instant in UTC and whole milliseconds, as the ledger keeps it, where a window can hold
+    it."""
+    if not EARLIEST.year <= at.year < LATEST.year:
+        return EARLIEST if at.year < EARLIEST.year else LATEST
     if at.tzinfo is not timezone.utc:
         at = at.astimezone(timezone.utc)
     rest = at.microsecond % _MILLISECOND

@@ -6,15 +6,19 @@ at the very beginning are the original tool's, and are only read.
 
 from __future__ import annotations
 
+import errno
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
 from attrs import define, field
 
 from abg.journal.checkpoint import Checkpoint, saved_beside
 from abg.journal.files import Files
-from abg.journal.history import LedgerFile, Line, ledger_files, lines_of
+from abg.journal.history import ATTEMPTS, LedgerFile, Line, ledger_files, length_of, lines_of
 from abg.journal.running import RECOVERED, RunningTotals
 from abg.ledger import Damage, Entry, Event, decode
 from abg.money import EXACT, ZERO, show_exactly
@@ -51,11 +55,41 @@ def verify(path: Path, files: Files | None = None, *, written_now: bool = False)
         OSError: a file cannot be read.
     """
     files = files or Files()
-    check = _Check(saved_beside(files, path))
-    history = ledger_files(files, path)
-    for file in history:
-        check.file(files, file, last=file is history[-1] and written_now)
+    for _ in range(ATTEMPTS):
+        check = _Check(saved_beside(files, path))
+        history = [file for file in ledger_files(files, path) if file.identity]
+        try:
+            for file in history:
+                lines = _lines_of(files, path, file)
+                check.file(lines, file, last=file is history[-1] and written_now)
+        except _Truncated:
+            continue
+        break
     return check.verdict()
+
+
+class _Truncated(Exception):
+    """A file has become shorter while it was read: its lines are elsewhere now."""
+
+
+def _lines_of(files: Files, path: Path, file: LedgerFile) -> Iterator[Line]:
+    """The lines of a file that was listed, whatever it is called by now: somebody may rotate.
+
+    Raises:
+        FileNotFoundError: it is gone.
+    """
+    for _ in range(ATTEMPTS):
+        blank: list[Line] = []
+        with suppress(FileNotFoundError):
+            for line in (lines := lines_of(files, file.path)):
+                if line.digest == file.identity:
+                    return chain(blank, (line,), lines)
+                if line.text.strip():
+                    break
+                blank.append(line)
+        there = ledger_files(files, path)
+        file = next((other for other in there if other.identity == file.identity), file)
+    raise FileNotFoundError(errno.ENOENT, "it was moved while it was read", str(file.path))
 
 
 class _Check:
@@ -72,19 +106,27 @@ class _Check:
         self._gaps: list[tuple[str, Decimal, Damage]] = []
         self._headless: Damage | None = None
 
-    def file(self, files: Files, file: LedgerFile, *, last: bool) -> None:
-        """Check one file, after those before it."""
-        self._found.files.append(file.path)
-        spent, checkpoint = ZERO, self._checkpoint
+    def file(self, lines: Iterator[Line], file: LedgerFile, *, last: bool) -> None:
+        """Check one file, after those before it.
+
+        Raises:
+            _Truncated: it has fewer lines than when it was listed.
+        """
+        spent, checkpoint, end = ZERO, self._checkpoint, 0
         if checkpoint is not None and checkpoint.identity != file.identity:
             checkpoint = None
-        for line in lines_of(files, file.path):
+        for line in lines:
+            if not end:
+                self._found.files.append(line.file)
+            end = line.offset + length_of(line.text) + line.whole
             if checkpoint is not None and line.offset == checkpoint.offset:
                 self._against(checkpoint, line, spent)
             if line.text.strip():
                 if last and not line.whole and isinstance(decode(line.text), Damage):
                     break
                 spent = EXACT.add(spent, self._line(line))
+        if end < file.size and not file.packed:
+            raise _Truncated
         self._found.spent = EXACT.add(self._found.spent, spent)
 
     def verdict(self) -> Verdict:

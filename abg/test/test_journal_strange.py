@@ -7,15 +7,19 @@ import errno
 import gzip
 import os
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from abg.book import Book
+from abg.config import parse_config
 from abg.errors import LedgerLocked
+from abg.journal import Files, read_ledger
 from abg.journal import history as history_room
-from abg.journal import read_ledger
 from abg.journal.faults import FaultyFiles
 from abg.journal.inflight import crash_entry
 from abg.journal.lock import holder, lock_path
@@ -332,3 +336,72 @@ def test_a_time_at_the_end_of_all_times_is_read() -> None:
     made = decode(b'{"ts":"9999-12-31T23:59:59Z","session_id":"s","cost_usd":0.1}')
     assert isinstance(made, Entry)
     assert made.ts == datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize("ts", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_call_at_the_ends_of_all_times_counts_in_every_window(ts: str) -> None:
+    config = parse_config(
+        "budgets: [{name: r, limit_usd: 3, window: 90m}, {name: m, limit_usd: 3, window: month}]",
+        "abg.yaml",
+    )
+    book = Book(config.budgets, config.zone)
+    for line in (
+        f'{{"ts":"{ts}","session_id":"s","cost_usd":0.1}}',
+        f'{{"ts":"{ts}","event":"raise","session_id":"s","to_usd":7,"for_seconds":60}}',
+        f'{{"ts":"{ts}","event":"adjust","session_id":"s","cost_usd":1}}',
+        '{"ts":"2026-11-25T10:00:00Z","event":"adjust","session_id":"s","cost_usd":1,'
+        '"at":"0001-01-01T00:00:00+09:00"}',
+    ):
+        record = decode(line.encode())
+        assert not isinstance(record, Damage)
+        book.apply(record)
+    assert book.session_total("s") == Decimal("2.1")
+
+
+# -- verified while it is rotated ------------------------------------------------------------------
+
+
+class Rotating(Files):
+    """Does something the third time the ledger itself is opened for reading: once it is listed."""
+
+    def __init__(self, path: Path, act: Callable[[], None], opening: int) -> None:
+        self._path, self._act, self._left = path, act, opening
+
+    def read(self, path: Path) -> BinaryIO:
+        if path == self._path:
+            self._left -= 1
+            if not self._left:
+                self._act()
+        return super().read(path)
+
+
+@pytest.mark.parametrize("opening", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("how", ["move", "copytruncate", "remove"])
+def test_a_ledger_that_is_rotated_meanwhile_is_sound(desk: Desk, how: str, opening: int) -> None:
+    desk.open()
+    for _ in range(5):
+        desk.settle("1")
+
+    def rotate() -> None:
+        if how == "copytruncate":
+            beside(desk, "1").write_bytes(desk.path.read_bytes())
+            os.truncate(desk.path, 0)
+        else:
+            desk.path.rename(beside(desk, "1"))
+        if how == "remove":
+            return
+        desk.journal.reopen()
+        desk.settle("1")
+
+    verdict = verify(desk.path, Rotating(desk.path, rotate, opening), written_now=True)
+    assert verdict.findings == []
+    assert verdict.spent in (5, 6)
+    desk.journal.close()
+
+
+def test_a_ledger_that_is_thrown_away_meanwhile_is_told(desk: Desk) -> None:
+    desk.open()
+    desk.settle("1")
+    with pytest.raises(FileNotFoundError, match="moved while it was read"):
+        verify(desk.path, Rotating(desk.path, desk.path.unlink, 3))
+    desk.journal.close()

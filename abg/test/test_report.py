@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abg.cli import client, main
+from abg.config.zone import MACHINE_ZONE
 from abg.home.present import columns
 from abg.home.tables import plain_cells, report_rows
 from abg.ledger import Damage, Entry, Event, encode
@@ -91,6 +92,15 @@ def test_a_time_at_the_ends_of_all_times_has_a_day(ts, zone, keys):
     line = entry(ts=datetime.fromisoformat(ts).replace(tzinfo=UTC))
     found = report([line], ("day", "week", "month"), ZoneInfo(zone))
     assert [total.key for total in found.totals] == [keys]
+
+
+@pytest.mark.parametrize(
+    "zone", [ZoneInfo("America/New_York"), ZoneInfo("Asia/Tokyo"), MACHINE_ZONE]
+)
+def test_the_ends_of_all_times_are_moments(zone):
+    since = parse_since("0001-01-01", NOON, zone)
+    until = parse_since("9999-12-31T23:59", NOON, zone)
+    assert len(totals([entry()], "day", since=since, until=until)) == 1
 
 
 def test_several_keys_at_once():

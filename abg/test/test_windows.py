@@ -152,3 +152,18 @@ def test_an_instant_is_utc_and_whole_milliseconds():
     assert instant(moment) == datetime(2026, 11, 25, 11, 0, 0, 123_000, tzinfo=UTC)
     whole = datetime(2026, 11, 25, 11, 0, 0, 5000, tzinfo=UTC)
     assert instant(whole) is whole
+
+
+@pytest.mark.parametrize(
+    ("text", "counts_as"),
+    [
+        ("0001-01-01T00:00:00+09:00", EARLIEST),
+        ("1970-12-31T23:59:59+00:00", EARLIEST),
+        ("9000-01-01T00:00:00+00:00", LATEST),
+        ("9999-12-31T23:59:59-09:00", LATEST),
+    ],
+)
+def test_instants_that_no_window_can_hold_count_as_the_nearest(
+    text: str, counts_as: datetime
+) -> None:
+    assert instant(datetime.fromisoformat(text)) == counts_as
