@@ -35,7 +35,7 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
     )
     by = raising.add_mutually_exclusive_group(required=True)
     by.add_argument("--by", type=amount, metavar="USD", help="so much more")
-    by.add_argument("--to", type=amount, metavar="USD", help="this limit from now on")
+    by.add_argument("--to", type=limit, metavar="USD", help="this limit from now on")
     raising.add_argument(
         "--for", dest="term", type=seconds, metavar="TIME", help="only so long: 30m, 1h, 2d"
     )
@@ -114,12 +114,20 @@ def _raised(arguments: argparse.Namespace, said: object) -> str:
 
 def amount(text: str) -> Decimal:
     """A positive amount of USD: ``2``, ``2.00``, ``$2``."""
+    value = limit(text)
+    if not value:
+        raise argparse.ArgumentTypeError(f"must be more than 0: {text}")
+    return value
+
+
+def limit(text: str) -> Decimal:
+    """The same, or 0: nothing may be spent."""
     try:
         value = usd(text.strip().removeprefix("$"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"no amount of USD: {text!r} (such as 2.00)") from None
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"must be more than 0: {text}")
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"cannot be negative: {text}")
     return value
 
 

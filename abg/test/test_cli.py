@@ -221,7 +221,15 @@ def test_raise_needs_to_know_whose(capsys):
     assert "abg budget list" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--by", "0"], ["--by", "nan"], ["--by", "1", "--for", "1x"]])
+def test_a_limit_can_be_nothing_at_all(proxy):
+    assert main(["budget", "raise", "--session", "s", "--to", "0", "--url", proxy.url]) == 0
+    assert proxy.posts[0][1]["to_usd"] == "0"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--by", "0"], ["--by", "nan"], ["--by", "1", "--for", "1x"], ["--to=-1"], ["--to", "x"]],
+)
 def test_wrong_amounts_and_times_are_usage_errors(words, capsys):
     assert main(["budget", "raise", "--session", "s", *words]) == 2
     assert "argument" in capsys.readouterr().err
