@@ -1,8 +1,8 @@
 """The checkpoint: totals as of one byte of the ledger, so that a start reads only what follows.
 
 It is a cache and never the truth: whoever loads it compares its digests with the ledger, and
-reads everything where they do not fit. Two lines: a head with offset, digests and the second
-line's own digest, then the totals.
+reads everything where they do not fit. Two lines: a head with the place in the ledger and a digest
+of both lines, then the totals.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Head(msgspec.Struct):
     budgets: str
     spent: Decimal
     ended: tuple[str, ...]
-    check: str
+    check: str = ""
 
 
 def json_of(totals: Any) -> bytes:
@@ -83,9 +83,15 @@ def pack(checkpoint: Checkpoint) -> bytes:
         checkpoint.budgets,
         checkpoint.spent,
         checkpoint.ended,
-        sha256(totals).hexdigest(),
     )
+    head.check = _check(head, totals)
     return msgspec.json.encode(head) + b"\n" + totals + b"\n"
+
+
+def _check(head: _Head, totals: bytes) -> str:
+    """The digest of both lines, the head's without it."""
+    bare = msgspec.structs.replace(head, check="")
+    return sha256(msgspec.json.encode(bare) + totals).hexdigest()
 
 
 def unpack(data: bytes) -> Checkpoint | None:
@@ -93,7 +99,7 @@ def unpack(data: bytes) -> Checkpoint | None:
     try:
         first, second, rest = data.split(b"\n")
         head = msgspec.json.decode(first, type=_Head)
-        if head.version != VERSION or rest or sha256(second).hexdigest() != head.check:
+        if head.version != VERSION or rest or _check(head, second) != head.check:
             return None
         totals = msgspec.json.decode(second)
     except (msgspec.MsgspecError, ValueError, RecursionError):

@@ -211,7 +211,7 @@ class Replay:
         self._bridge(event.data.get("bridges"))
         ended = event.data.get("ended")
         if isinstance(ended, list):
-            self.found.update(id for id in ended if id in self._watched)
+            self.found.update(id for id in ended if isinstance(id, str) and id in self._watched)
         if self._carries(event) or (first and event.data.get("reason") != "replaced"):
             # Under other rules totals are folded anew, if the lines before are there to be read;
             # if they are not, the old totals are the best there is.

@@ -20,6 +20,7 @@ from abg.config import parse_config
 from abg.errors import LedgerLocked
 from abg.journal import Files, read_ledger
 from abg.journal import history as history_room
+from abg.journal.checkpoint import unpack
 from abg.journal.faults import FaultyFiles
 from abg.journal.inflight import crash_entry
 from abg.journal.lock import holder, lock_path
@@ -245,6 +246,20 @@ def test_a_checkpoint_that_cannot_be_read_stops_nobody(desk: Desk, what: str) ->
     desk.journal.close()
 
 
+def test_a_checkpoint_with_any_figure_changed_is_none(desk: Desk) -> None:
+    desk.open()
+    desk.settle("1")
+    desk.journal.close()
+    whole = beside(desk, "checkpoint").read_bytes()
+    saved = unpack(whole)
+    assert saved is not None
+    for at, byte in enumerate(whole):
+        if byte in b"0123456789":
+            changed = whole[:at] + (b"7" if byte != ord("7") else b"3") + whole[at + 1 :]
+            assert unpack(changed) is None
+    assert unpack(whole.replace(b'"offset":', b'"offset":9' + b"0" * 40)) is None
+
+
 def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_nothing(desk: Desk) -> None:
     disk = FaultyFiles()
     desk.open(files=disk)
@@ -356,6 +371,21 @@ def test_a_call_at_the_ends_of_all_times_counts_in_every_window(ts: str) -> None
         assert not isinstance(record, Damage)
         book.apply(record)
     assert book.session_total("s") == Decimal("2.1")
+
+
+def test_a_rotate_line_with_whatever_in_it_stops_nobody(desk: Desk) -> None:
+    desk.open()
+    call = desk.reserve("1")
+    desk.die()
+    strange = (
+        b'{"ts":"2026-11-25T10:00:00Z","event":"rotate","file":[],"ended":[[],{},5,null],'
+        b'"bridges":[[],{}],"rules":"rules-1","totals":{"sessions":[]}}\n'
+    )
+    desk.path.write_bytes(strange)
+    desk.open()
+    assert call not in desk.journal._inflight
+    assert desk.totals.sessions == {"default": Decimal(1)}
+    desk.journal.close()
 
 
 # -- verified while it is rotated ------------------------------------------------------------------
