@@ -54,6 +54,7 @@ _PARTS = (
     (b'"text":"', b'","'),
 )
 """What generated text stands between in a chunk of one choice, as the API spells it."""
+_GOES_ON = b'"finish_reason":null'
 _GENERATED = ("delta", "message", "text")
 """Where a choice keeps it."""
 _NO_USAGE = re.compile(rb',\s*("usage")\s*:\s*null|("usage")\s*:\s*null\s*,\s*')
@@ -87,7 +88,12 @@ class ChatMeter(AnswerMeter):
 
     def look(self, event: bytes) -> None:
         usual = self._opened and self._one and event.find(b"[DONE]", 0, 40) < 0
-        if usual and event.find(b'"error"') < 0 and not _may_have_usage(event):
+        if (
+            usual
+            and event.find(_GOES_ON) >= 0
+            and event.find(b'"error"') < 0
+            and not _may_have_usage(event)
+        ):
             size = delta_bytes(event)
             if size != UNUSUAL:
                 self.output_bytes += size
@@ -146,7 +152,7 @@ class ChatMeter(AnswerMeter):
         self.kind = text(chunk.object)
         self.failed = self.failed or bool(chunk.error)
         self._use(chunk.usage)
-        if chunk.choices == [] and chunk.usage is not None:
+        if chunk.choices == [] and chunk.usage is not None and self._all_have_ended:
             self._close()
 
     def _close(self) -> None:
@@ -159,6 +165,11 @@ class ChatMeter(AnswerMeter):
         super().finish(complete)
         if complete:
             self._close()
+
+    @property
+    def _all_have_ended(self) -> bool:
+        """Each choice has begun and come to its end: usage that comes before is one so far."""
+        return bool(self.choices) and not any(self.choices.values())
 
     @property
     def _complete(self) -> bool:

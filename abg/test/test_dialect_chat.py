@@ -117,6 +117,19 @@ def test_final_at_the_chunk_that_brings_the_usage() -> None:
     assert meter.reading.usage.output_tokens == 20
 
 
+def test_usage_before_the_end_of_the_choices_is_one_so_far() -> None:
+    early = data({**BASE, "choices": [], "usage": {**USAGE, "completion_tokens": 0}})
+    words = data(chunk({"content": "x"}))
+    last = data({**BASE, "choices": [], "usage": USAGE})
+    for at, stream in enumerate((early + words + last, words + early + words + last)):
+        meter, _ = metered("openai_chat", [stream], complete=False)
+        assert (meter.final, meter.reading.usage.output_tokens) == (False, 20), at
+        assert metered("openai_chat", [stream + DONE])[0].final
+    finished = early + words + data(chunk({"content": "y"}, "stop")) + last
+    assert metered("openai_chat", [finished], complete=False)[0].final
+    assert metered("openai_chat", [early + DONE])[0].reading.usage.output_tokens == 0
+
+
 def growing(at: int) -> dict[str, Any]:
     """A chunk of a server that tells the usage so far in each."""
     return chunk({"content": "x"}, usage={"prompt_tokens": 100, "completion_tokens": at})
