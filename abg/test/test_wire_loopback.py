@@ -556,6 +556,7 @@ class Vendors(TestCase):
         listener = await self.ask(self.pool(), f"https://127.0.0.1:{port}")
         self.assertEqual(listener.failed, "tls")
         self.assertIn("certificate", listener.told[-1][2])
+        self.assertIn("ca_file", listener.told[-1][2])
         self.assertFalse(listener.call.sent)
         self.assertEqual(self.vendor.requests, [])
 
@@ -569,8 +570,10 @@ class Vendors(TestCase):
 
     async def test_a_vendor_that_speaks_no_tls(self) -> None:
         port = await self.listen()
+        self.vendor.asked = lambda connection: connection.transport.write(b"<html>no TLS</html>")
         listener = await self.ask(self.pool(), f"https://127.0.0.1:{port}")
         self.assertEqual(listener.failed, "tls")
+        self.assertIn("speaks no TLS", listener.told[-1][2])
 
     async def test_a_vendor_that_closes_instead_of_shaking_hands(self) -> None:
         port = await self.listen()

@@ -27,6 +27,16 @@ _RECORDS_BYTES = 32_768
 """Sent at once: more than one write of at most 16,384 bytes makes."""
 
 
+# OpenSSL's words for what a user meets, and what he may do.
+_MEANINGS = {
+    "certificate verify failed": (
+        " (it has expired, or nobody who is trusted vouches for it; "
+        "a company's own root belongs into ca_file)"
+    ),
+    "wrong version number": " (what answers there speaks no TLS)",
+}
+
+
 @implementer(IOpenSSLTrustRoot)
 class Roots:
     """The machine's roots, and those of a file beside them.
@@ -131,7 +141,8 @@ def why_not_encrypted(failure: Failure) -> tuple[str, str]:
     if isinstance(problem, VerificationError):
         return "tls", "its certificate is for another name"
     if isinstance(problem, SSL.Error):
-        return "tls", f"TLS failed: {_reason(problem)}"
+        reason = _reason(problem)
+        return "tls", f"TLS failed: {reason}{_MEANINGS.get(reason, '')}"
     return "tls", "the connection was closed inside the TLS handshake"
 
 
