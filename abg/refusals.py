@@ -34,8 +34,7 @@ def refusal_text(decision: Decision, scope: Scope, *, locked: bool, notional: bo
         sentences.append(f"It frees up at {frees.isoformat(sep=' ', timespec='minutes')}")
     if decision.busy:
         sentences.append("Ask again when they have ended")
-    remedy = LOCKED if locked else _remedy(findings[0], scope)
-    return PREFIX + ". ".join([*sentences, remedy])
+    return PREFIX + ". ".join([*sentences, _remedy(findings[0], scope, locked=locked)])
 
 
 def decision_headers(verdict: str, scope: Scope, findings: Sequence[Finding]) -> Headers:
@@ -56,13 +55,7 @@ def _frees(findings: Sequence[Finding]) -> datetime | None:
     return min(times) if times else None
 
 
-def _remedy(finding: Finding, scope: Scope) -> str:
-    session = option("--session", scope.session)
-    if finding.kind == "blocked":
-        who = "them" if finding.key == "*" else "it"
-        return f"Let {who} go on with: {unblock(finding.key)}"
-    if finding.kind == "loop":
-        return f"Look at what it repeats; start again with: abg reset {session}"
+def _remedy(finding: Finding, scope: Scope, *, locked: bool) -> str:
     if finding.kind == "requests":
         return "Its number of requests is max_requests in the configuration"
     if finding.kind == "request":
@@ -71,6 +64,14 @@ def _remedy(finding: Finding, scope: Scope) -> str:
         return "Leave that part out, or use enforcement: estimate"
     if finding.kind == "unknown_model":
         return "Add its price under prices: in the configuration, or allow it there"
+    if locked:
+        return LOCKED
+    session = option("--session", scope.session)
+    if finding.kind == "blocked":
+        who = "them" if finding.key == "*" else "it"
+        return f"Let {who} go on with: {unblock(finding.key)}"
+    if finding.kind == "loop":
+        return f"Look at what it repeats; start again with: abg reset {session}"
     if finding.kind == "session":
         return f"Raise it with: abg budget raise {session} --by 5"
     return f"Raise it with: abg budget raise {option('--budget', finding.budget)} --by 5"

@@ -31,9 +31,12 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 def block(arguments: argparse.Namespace) -> int:
     """Refuse every further call of a session, or of all."""
-    client.change(arguments, "/abg/block", _target(arguments))
-    back = unblock_command("*" if arguments.all else arguments.session)
-    print(f"{_named(arguments)}: no further call passes. Let it go on with: {back}")
+    address, status = client.status(arguments)
+    client.post(address, "/abg/block", _target(arguments))
+    back = f"Let it go on with: {unblock_command('*' if arguments.all else arguments.session)}"
+    if status.get("locked"):
+        back = "Budgets are locked (lock_budgets): nobody can let it go on while that is so"
+    print(f"{_named(arguments)}: no further call passes. {back}")
     return 0
 
 

@@ -292,6 +292,13 @@ def test_the_way_back_can_be_typed_as_it_stands(proxy, capsys):
     assert said(capsys).strip().endswith("abg unblock -- --all")
 
 
+def test_where_budgets_are_locked_there_is_no_way_back(proxy, capsys):
+    proxy.status["locked"] = True
+    assert main(["block", "bad", "--url", proxy.url]) == 0
+    out = said(capsys)
+    assert "lock_budgets" in out and "abg unblock" not in out
+
+
 def test_who_unblocks_one_is_told_that_all_are_blocked(proxy, capsys):
     proxy.replies["/abg/unblock"] = (200, {"unblocked": "bad", "blocked": ["*"]})
     assert main(["unblock", "bad", "--url", proxy.url]) == 1

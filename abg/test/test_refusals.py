@@ -69,6 +69,21 @@ def test_locked_budgets_name_no_command():
     said = text(SPENT, locked=True)
     assert "locked" in said
     assert "abg budget raise" not in said
+    for kind in ("blocked", "loop", "daily"):
+        assert text(Finding("x", kind, "job"), locked=True).endswith("(lock_budgets).")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("requests", "max_requests"),
+        ("request", "Ask for less"),
+        ("strict", "Leave that part out"),
+        ("unknown_model", "under prices:"),
+    ],
+)
+def test_what_no_command_helps_has_its_remedy_where_budgets_are_locked(kind, words):
+    assert words in text(Finding("x", kind, "job"), locked=True)
 
 
 def test_a_plan_is_not_charged():
