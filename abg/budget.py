@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from abg.errors import ConfigError
-from abg.money import usd
+from abg.money import as_written, usd
 from abg.windows import LIFETIME, Window, parse_window
 
 __all__ = ["DEFAULT_WARN_AT", "PER", "Budget", "daily_budget", "parse_budget", "session_budget"]
@@ -74,7 +74,7 @@ def parse_budget(
         ConfigError: an unknown key, a missing name, a value of the wrong type or range.
     """
     if not isinstance(row, Mapping):
-        raise ConfigError(f"{where}: a budget is a table of keys, not {_shown(row)}")
+        raise ConfigError(f"{where}: a budget is a table of keys, not {as_written(row)}")
     for key in row:
         if key not in _KEYS:
             raise ConfigError(f"{where}: {key}: unknown key{_nearest(str(key), _KEYS)}")
@@ -120,6 +120,8 @@ class _Row:
 
     def name(self) -> str:
         name = self._row.get("name")
+        if name is not None and not isinstance(name, str):
+            self.fail("name", f"a name is a text: write it in quotes, not {as_written(name)}")
         if not isinstance(name, str) or not name.strip():
             self.fail("name", "each budget needs a name")
         name = str(name).strip()
@@ -135,7 +137,8 @@ class _Row:
             return default
         if value not in words:
             self.fail(
-                key, f"{_shown(value)} is none of {', '.join(words)}{_nearest(str(value), words)}"
+                key,
+                f"{as_written(value)} is none of {', '.join(words)}{_nearest(str(value), words)}",
             )
         return str(value)
 
@@ -149,7 +152,7 @@ class _Row:
         for what, globs in value.items():
             if what not in PER[:-1]:
                 near = _nearest(str(what), PER[:-1])
-                self.fail("match", f"{_shown(what)} is none of {', '.join(PER[:-1])}{near}")
+                self.fail("match", f"{as_written(what)} is none of {', '.join(PER[:-1])}{near}")
             globs = globs if isinstance(globs, (list, tuple)) else [globs]
             if not globs or not all(isinstance(glob, str) and glob for glob in globs):
                 self.fail(f"match.{what}", "a text such as 'claude-opus-*', or a list of them")
@@ -163,7 +166,7 @@ class _Row:
         try:
             return parse_window(str(value))
         except ValueError as error:
-            raise ConfigError(f"{self._where}: window: {_shown(value)}: {error}") from None
+            raise ConfigError(f"{self._where}: window: {as_written(value)}: {error}") from None
 
     def amount(self, key: str) -> Decimal | None:
         value = self._row.get(key)
@@ -171,7 +174,7 @@ class _Row:
             return None
         number = _number(value)
         if number is None:
-            self.fail(key, f"an amount of USD such as 5.00, or null; not {_shown(value)}")
+            self.fail(key, f"an amount of USD such as 5.00, or null; not {as_written(value)}")
         elif number < 0:
             self.fail(key, f"cannot be negative: {value}")
         return number
@@ -183,7 +186,7 @@ class _Row:
         shares = [_number(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
         found = [s for s in shares if s is not None and 0 <= s <= 1]
         if len(found) < len(shares):
-            self.fail("warn_at", f"shares of the limit between 0 and 1, not {_shown(value)}")
+            self.fail("warn_at", f"shares of the limit between 0 and 1, not {as_written(value)}")
         return tuple(sorted(found))
 
     def count(self, key: str) -> int | None:
@@ -191,7 +194,7 @@ class _Row:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            self.fail(key, f"a whole number from 0 on, or null; not {_shown(value)}")
+            self.fail(key, f"a whole number from 0 on, or null; not {as_written(value)}")
         return int(value)
 
 
@@ -211,8 +214,3 @@ def _number(value: object) -> Decimal | None:
 def _nearest(word: str, words: tuple[str, ...]) -> str:
     near = get_close_matches(word, words, n=1)
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

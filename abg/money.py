@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 
-__all__ = ["ZERO", "show", "show_exactly", "usd"]
+__all__ = ["ZERO", "as_written", "show", "show_exactly", "usd"]
 
 ZERO = Decimal(0)
 
@@ -51,3 +51,13 @@ def show_exactly(amount: Decimal) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
+
+
+def as_written(value: object) -> str:
+    """A wrong value in a message, as its user wrote it: ``1.5``, ``'x'``, ``true``, ``nothing``."""
+    if value is None:
+        return "nothing"
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+    if isinstance(value, Decimal):
+        text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -38,7 +38,7 @@ def read_keys(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dic
         elif kind == "file":
             try:
                 key = Path(where).expanduser().read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as problem:
+            except (OSError, ValueError) as problem:
                 raise ConfigError(
                     f"credentials: {vendor}: {where} cannot be read ({type(problem).__name__})"
                 ) from None

@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done; 1: it failed, the reason is on stderr; 2: wrong usage or a bad configuration.
     """
+    _speak_any_tongue()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words:
         print(overview(), file=sys.stderr)
@@ -84,6 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE
     return _run(arguments)
+
+
+def _speak_any_tongue() -> None:
+    """What the terminal's encoding lacks is shown as ``?``, instead of an error (LC_ALL=C)."""
+    change = getattr(sys.stdout, "reconfigure", None)
+    if change is not None and sys.stdout.errors in ("strict", "surrogateescape"):
+        change(errors="replace")
 
 
 def overview() -> str:
@@ -120,6 +128,11 @@ def _run(arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         # The reader (head, less) has gone; a second complaint at exit would be noise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except OSError as problem:
+        # A folder or file of the user's that is not as it should be, wherever it was met.
+        where = f": {problem.filename}" if problem.filename else ""
+        print(f"abg: {problem.strerror or problem}{where}", file=sys.stderr)
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED

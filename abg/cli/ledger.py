@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
             return 2
         return _verify(path, arguments) if arguments.what == "verify" else _repair(path)
     except OSError as error:
-        print(f"abg: {error.strerror or error}: {error.filename or path}", file=sys.stderr)
+        where = error.filename or arguments.file
+        print(f"abg: {error.strerror or error}" + f": {where}" * bool(where), file=sys.stderr)
         return 2
     except AbgError as error:
         print(f"abg: {error}", file=sys.stderr)

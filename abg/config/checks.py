@@ -26,7 +26,10 @@ __all__ = [
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _URL = re.compile(r"[\x21-\x7e]+")
-_SIZE = re.compile(r"[0-9]{1,15} ?[kKmMgG]?[bB]?")
+_SIZE = re.compile(r"([0-9]{1,15}) ?([kKmMgG]?)[bB]?")
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+LEAST_LEDGER = 10_000
+"""Bytes; a smaller ledger file would hold but a few lines."""
 
 
 def check_upstream(text: str) -> str:
@@ -123,7 +126,12 @@ def check_zone(text: str) -> str:
 
 def check_rotation(text: str) -> str:
     """``never``, ``month`` or a size."""
-    if text in ("never", "month") or _SIZE.fullmatch(text):
+    if text in ("never", "month"):
+        return text
+    size = _SIZE.fullmatch(text)
+    if size is not None:
+        if int(size[1]) * _UNITS[size[2].lower()] < LEAST_LEDGER:
+            raise Wrong(f"a ledger file cannot be smaller than {LEAST_LEDGER} bytes: {text}")
         return text
     raise Wrong(f"never, month, or a size such as 100MB; not {text[:60]}")
 

@@ -21,12 +21,14 @@ from abg.config.kinds import Wrong, nearest, without_keys
 from abg.config.tables import budgets_of, prices_of
 from abg.config.tree import LARGEST_FILE, Items, Node, Problem, Scalar, Table, parse_tree
 from abg.config.values import Config, Loaded
+from abg.console import printable
 from abg.errors import ConfigError
 
 __all__ = ["FILE_NAME", "load", "parse_config"]
 
 FILE_NAME = "agentbillguard.yaml"
 REMEDY = "give --config to trust this file"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Folders(Protocol):
@@ -101,20 +103,27 @@ class _Source:
 
     def at(self, problem: Problem) -> str:
         place = f"{self.name}:{problem.line}" if problem.line else self.name
-        return f"{place}: {problem.text}"
+        return _clean(f"{place}: {problem.text}")
 
 
 def _find(given: str | None, cwd: Path, places: Folders) -> tuple[_Source | None, list[str]]:
     if given is not None:
         return _Source(cwd / given, given, True), []
     here, own = cwd / FILE_NAME, places.config_file
-    if not here.is_file():
-        return (_Source(own, str(own), True) if own.is_file() else None), []
-    if not own.is_file():
+    if not _is_file(here):
+        return (_Source(own, str(own), True) if _is_file(own) else None), []
+    if not _is_file(own):
         return _Source(here, str(here), False), []
     if here.resolve() == own.resolve():
         return _Source(own, str(own), True), []
     return _Source(here, str(here), False), [f"{own} is not read, because {here} is there"]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 class _Reading:
@@ -153,7 +162,7 @@ class _Reading:
             if key.name in PATHS and value is not None:
                 value = _existing(key, self._beside(value))
             elif key.name == "credentials":
-                value = {vendor: self._beside_key(where) for vendor, where in value.items()}
+                value = {vendor: self._beside_key(vendor, where) for vendor, where in value.items()}
             elif key.name == "upstream_headers":
                 value = self._with_variables(value)
         except Wrong as wrong:
@@ -167,16 +176,19 @@ class _Reading:
 
     def _beside(self, text: str) -> Path:
         folder = self._folder()
-        path = folder / Path(text).expanduser()
+        path = _joined(folder, text)
         trusted = self._source is None or self._source.trusted
         # Links are followed: the repository may bring one that leads to the user's files.
-        if not trusted and folder.resolve() not in path.resolve().parents:
+        if not trusted and not _lies_below(folder, path):
             raise Wrong(f"it lies outside the folder of this file: {REMEDY}")
         return path
 
-    def _beside_key(self, where: str) -> str:
+    def _beside_key(self, vendor: str, where: str) -> str:
         kind, _, rest = where.partition(":")
-        return where if kind == "env" else f"file:{self._folder() / Path(rest).expanduser()}"
+        try:
+            return where if kind == "env" else f"file:{_joined(self._folder(), rest)}"
+        except Wrong as wrong:
+            raise Wrong(str(wrong), under=(vendor,)) from None
 
     def _with_variables(
         self, tables: Mapping[str, tuple[tuple[str, str], ...]]
@@ -223,9 +235,9 @@ class _Reading:
         try:
             value = key.kind.read(Scalar("null" if text == "none" else text))
             if key.name in PATHS and value is not None:
-                value = _existing(key, cwd / value)
+                value = _existing(key, _joined(cwd, value))
         except Wrong as wrong:
-            self._told.append(f"{where}: {wrong}")
+            self._told.append(_clean(f"{where}: {wrong}"))
         else:
             self._values[key.name] = value
 
@@ -252,10 +264,42 @@ class _Reading:
         return config
 
 
+LONGEST_LINE = 500
+
+
+def _clean(line: str) -> str:
+    """A message as one short line that steers no terminal, whatever file it quotes."""
+    return printable(line if len(line) <= LONGEST_LINE else line[: LONGEST_LINE - 3] + "...")
+
+
+def _joined(folder: Path, text: str) -> Path:
+    """A path as it is written, from a folder on; ``~`` is a user's home."""
+    if _CONTROL.search(text):
+        raise Wrong("a path is one line of visible characters")
+    try:
+        return folder / Path(text).expanduser()
+    except RuntimeError:
+        raise Wrong(f"there is no user {text.partition('/')[0][1:61]}") from None
+
+
+def _lies_below(folder: Path, path: Path) -> bool:
+    try:
+        return folder.resolve() in path.resolve().parents
+    except (OSError, RuntimeError):
+        # Links in a circle, or a name that no file can have.
+        return False
+
+
 def _existing(key: Key, path: Path) -> Path:
-    """A file that is only read has to be there."""
-    if key.name == "ca_file" and not path.is_file():
+    """A file that is only read has to be there; one that is written is no folder."""
+    try:
+        there, folder = path.is_file(), not path.name or path.is_dir()
+    except OSError:
+        there = folder = False
+    if key.name == "ca_file" and not there:
         raise Wrong(f"there is no file {path}")
+    if key.name == "ledger_file" and folder:
+        raise Wrong(f"{path} is a folder")
     return path
 
 

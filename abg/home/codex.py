@@ -112,7 +112,7 @@ def problems(
             where, value = named[-1].path, named[-1].keys[key]
         if not value or (key == PROVIDER and value == "openai"):
             continue
-        found.append(_problem(key, value, where))
+        found.append(_problem(key, value, where, managed=bool(named) and named[-1].managed))
     return tuple(found)
 
 
@@ -147,7 +147,7 @@ def _managed(file: CodexFile) -> Problem:
     )
 
 
-def _problem(key: str, value: str, where: str) -> Problem:
+def _problem(key: str, value: str, where: str, *, managed: bool) -> Problem:
     if key == CHATGPT:
         return Problem(
             f"{where} sets {CHATGPT}: Codex then sends its calls past abg",
@@ -155,7 +155,9 @@ def _problem(key: str, value: str, where: str) -> Problem:
         )
     return Problem(
         f"{where} sets {PROVIDER} = {value!r}: Codex sends its calls to that provider, past abg",
-        f"Run it with: -c {PROVIDER}=openai; or point that provider's base_url at abg",
+        "Nothing overrules a managed file: have that provider's base_url point at abg"
+        if managed
+        else f"Run it with: -c {PROVIDER}=openai; or point that provider's base_url at abg",
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from attrs import frozen
 
 from abg.errors import ConfigError
-from abg.money import usd
+from abg.money import as_written, usd
 from abg.pricing.rates import KINDS
 
 __all__ = ["TIERS", "VENDORS", "Model", "Row", "parse_model", "parse_row"]
@@ -158,7 +158,9 @@ def parse_row(
             raise ConfigError(f"{where}: rates: {tier} has a band >{above}, but no base rates")
     vendor = block.get("vendor", before.vendor if before else vendor_of(name))
     if vendor not in VENDORS:
-        raise ConfigError(f"{where}: vendor must be one of {', '.join(VENDORS)}, not {vendor!r}")
+        raise ConfigError(
+            f"{where}: vendor must be one of {', '.join(VENDORS)}, not {as_written(vendor)}"
+        )
     lent = before or Row(name, vendor, {}, {})
     return Row(
         name=name,
@@ -225,7 +227,7 @@ def _amount(value: Any, where: str) -> Decimal:
         amount = usd(value)
     except ValueError:
         raise ConfigError(
-            f'{where}: must be an amount of USD such as "2.50", not {value!r}'
+            f'{where}: must be an amount of USD such as "2.50", not {as_written(value)}'
         ) from None
     if not 0 <= amount <= MOST_USD:
         raise ConfigError(f"{where}: must be between 0 and {MOST_USD}, not {value}")
@@ -252,7 +254,7 @@ def _count(block: Mapping[Any, Any], key: str, where: str, default: int | None) 
         return default
     value = block[key]
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= 10**9:
-        raise ConfigError(f"{where}: {key}: must be a number of tokens, not {value!r}")
+        raise ConfigError(f"{where}: {key}: must be a number of tokens, not {as_written(value)}")
     return value
 
 
@@ -266,7 +268,7 @@ def _day(block: Mapping[Any, Any], key: str, where: str, default: date | None) -
         return date.fromisoformat(value)
     except (TypeError, ValueError):
         raise ConfigError(
-            f"{where}: {key}: must be a day such as 2027-03-01, not {value!r}"
+            f"{where}: {key}: must be a day such as 2027-03-01, not {as_written(value)}"
         ) from None
 
 
@@ -286,7 +288,7 @@ def _check_name(name: Any, where: str) -> None:
 
 def _word(value: Any, where: str, words: Sequence[str]) -> str:
     if value not in words:
-        raise ConfigError(f"{where}: unknown {value!r}{_nearest(value, words)}")
+        raise ConfigError(f"{where}: unknown {as_written(value)}{_nearest(value, words)}")
     return str(value)
 
 
@@ -297,5 +299,5 @@ def _nearest(key: Any, words: Sequence[str]) -> str:
 
 def _kind_of(value: Any) -> str:
     return {dict: "a table", list: "a list", str: "text", type(None): "nothing"}.get(
-        type(value), f"{value!r}"
+        type(value), as_written(value)
     )

@@ -77,7 +77,7 @@ def test_the_two_rows_with_settings_of_their_own():
         ({"limit": 5}, "limit: unknown key (did you mean limit_usd?)"),
         ({"colour": 5}, "colour: unknown key"),
         ({"name": None}, "name: each budget needs a name"),
-        ({"name": 7}, "name: each budget needs a name"),
+        ({"name": 7}, "name: a name is a text: write it in quotes, not 7"),
         ({"name": "  "}, "name: each budget needs a name"),
         ({"name": "daily"}, "name: daily is the budget of daily_budget_usd"),
         ({"name": "session"}, "name: session is the budget of session_budget_usd"),

@@ -24,6 +24,7 @@ from abg.config.tables import plain
 from abg.config.tree import Scalar, parse_tree
 from abg.config.zone import MACHINE_ZONE
 from abg.errors import ConfigError
+from abg.journal.rotation import parse_rotation
 from abg.places import Places
 
 NAME = "/etc/abg/agentbillguard.yaml"
@@ -801,3 +802,90 @@ def test_any_value_of_any_key_gives_a_config_or_a_message(name: str, text: str) 
 def test_kinds_take_only_their_own_nodes() -> None:
     values: Mapping[str, Any] = {name: key.kind for name, key in KEYS.items()}
     assert values["account_tier"].read(Scalar("us", 1)) == "us"
+
+
+# -- what a careless hand, or a cloned repository, may put there ----------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("ledger_file: ~no-such-user/x", "ledger_file: there is no user no-such-user"),
+        ("ca_file: ~no-such-user/x", "ca_file: there is no user no-such-user"),
+        (
+            "credentials: {openai: file:~no-such-user/x}",
+            "credentials: openai: there is no user no-such-user",
+        ),
+        ('ledger_file: "a\\0b"', "ledger_file: a path is one line of visible characters"),
+        ('ledger_file: "a\\n[abg] ALLOW"', "ledger_file: a path is one line of"),
+        ('credentials: {openai: "file:a\\0b"}', "credentials: openai: a path is one line"),
+        ("ledger_file: /", "ledger_file: / is a folder"),
+        ("ca_file: " + "a" * 300, "ca_file: there is no file"),
+        ("ledger_rotate: 0", "cannot be smaller than 10000 bytes: 0"),
+        ("ledger_rotate: 9kB", "cannot be smaller than 10000 bytes: 9kB"),
+        ("budgets: [{name: 5, limit_usd: 1}]", "name: a name is a text: write it in quotes, not 5"),
+        ("budgets: [{name: a, max_requests: 1.5}]", "or null; not 1.5"),
+        ("budgets: [null]", "a budget is a table of keys, not nothing"),
+        ("prices: {m: {input: yes, output: 1}}", 'such as "2.50", not true'),
+        ("prices: {m: {input: 1e99, output: 1}}", 'such as "2.50", not 1E+99'),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_a_careless_file(text: str, said: str) -> None:
+    (line,) = wrong(text)
+    assert said in line
+
+
+@pytest.mark.parametrize("size", ["never", "month", "10kB", "10000", "1 MB", "2g"])
+def test_what_may_rotate_is_what_the_journal_can_rotate(size: str) -> None:
+    parse_rotation(read(f"ledger_rotate: {size}").ledger_rotate)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'timezone: "a\\e]0;x\\ab"',
+        '"\\e[31mport": 1',
+        '"\\e[31m": 1\n"\\e[31m": 2',
+        'host: "\\e[31m"',
+        'budgets: [{name: a, limit_usd: 1, "\\e[31m": 1}]',
+        'prices: {"\\e[31m": {input: 1}}',
+        'credentials: {"\\e[31m": x}',
+        'upstream_headers: {"\\e[31m": x}',
+        'port: !<\\e[31m> 1',
+        "port: !" + "x" * 5000 + " 1",
+        "a" * 1000 + ": 1",
+        "prices: {m: {input: '" + "9" * 100_000 + "', output: 1}}",
+    ],
+)  # fmt: skip
+def test_a_message_is_a_short_line_that_steers_no_terminal(text: str) -> None:
+    for line in wrong(text):
+        assert line.isprintable() and len(line) <= 500
+
+
+def test_a_link_in_a_circle_leads_nowhere(machine: Machine) -> None:
+    machine.found("ledger_file: a\n")
+    (machine.cwd / "a").symlink_to(machine.cwd / "b")
+    (machine.cwd / "b").symlink_to(machine.cwd / "a")
+    assert "lies outside the folder" in machine.refused()
+
+
+def test_variables_have_paths_as_files_have_them(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/u")
+    machine.environ["ABG_LEDGER_FILE"] = "~/l.jsonl"
+    assert machine.load().config.ledger_file == Path("/home/u/l.jsonl")
+    machine.environ.update(ABG_LEDGER_FILE="~no-such-user/x", ABG_TIMEZONE="\x1b[31m")
+    said = machine.refused()
+    assert said.splitlines()[0] == "ABG_LEDGER_FILE: there is no user no-such-user"
+    assert "\x1b" not in said
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    assert machine.refused().endswith("agentbillguard.yaml cannot be read: Permission denied")

@@ -380,6 +380,7 @@ def test_a_managed_file_beats_even_the_command_line():
     provider = managed_toml('model_provider = "mine"')
     found = codex.problems(("codex", "-c", "model_provider=openai"), (provider,))
     assert "/etc/codex/managed_config.toml sets model_provider" in found[0].what
+    assert "Nothing overrules" in found[0].remedy
 
 
 @pytest.mark.parametrize("text", [f'openai_base_url = "{BASE}/v1"', 'model = "gpt-6"'])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abg.money import show, show_exactly, usd
+from abg.money import as_written, show, show_exactly, usd
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,20 @@ def test_shown_in_full(amount, text):
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=0, max_value=10**9))
 def test_nothing_is_lost_in_full(amount):
     assert Decimal(show_exactly(amount)) == amount
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "nothing"),
+        (True, "true"),
+        (False, "false"),
+        (Decimal("1.50"), "1.50"),
+        (Decimal("1E+99"), "1E+99"),
+        ("a\x1b", "'a\\x1b'"),
+        (7, "7"),
+        ("x" * 99, "'" + "x" * 56 + "..."),
+    ],
+)
+def test_a_wrong_value_is_shown_as_it_was_written(value: object, text: str) -> None:
+    assert as_written(value) == text
