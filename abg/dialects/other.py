@@ -53,6 +53,7 @@ class _Ask(msgspec.Struct):
     max_tokens_to_sample: Any = None
     service_tier: Any = None
     stream: Any = None
+    n: Any = None
     requests: list[_Request] | None = None
 
 
@@ -101,6 +102,7 @@ class _Other:
             tier or text(asked.service_tier),
             body_bytes=len(body),
             session_hint=session,
+            choices=max(1, counts.get({"": asked.n}, "") or 1),
         )
 
     def fingerprint(self, body: bytes) -> bytes | None:

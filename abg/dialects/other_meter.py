@@ -17,7 +17,7 @@ from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
 from abg.dialects.openai_usage import image_sampling, tokens_of
 from abg.dialects.readjson import last_object, reader
 from abg.dialects.sse import LONGEST, fields_of
-from abg.usage import Reading, Sampling
+from abg.usage import NOTHING_USED, Reading, Sampling
 
 __all__ = ["BatchMeter", "BatchResultsMeter", "ImagesMeter", "SearchMeter", "SilentMeter"]
 
@@ -121,6 +121,13 @@ class ImagesMeter(SilentMeter):
     pictures, which are the dearer ones.
     """
 
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._told = 0
+        """Usages, one for each picture or one for all."""
+        self._counted = False
+        """Nothing that has to be in the last one was missing."""
+
     def use(self, usage: object) -> None:
         """See ``SilentMeter.use``."""
         counts = Counts()
@@ -128,12 +135,21 @@ class ImagesMeter(SilentMeter):
         drawn = image_sampling({"image_gen": told}, counts)
         if drawn is None:
             return
-        self.odd = counts.odd
+        self.odd = self.odd or counts.odd
         # Of an upload nobody read the model: the dearest one for pictures counts.
         kind = "message" if self.call.model else "image"
-        self.used = Sampling(drawn.usage, None, kind)
-        whole = all(counts.get(told, f"{way}put_tokens") is not None for way in ("in", "out"))
-        self.final = whole and not self.cut
+        before = self.used.usage if self.used is not None else NOTHING_USED
+        self.used = Sampling(before + drawn.usage, None, kind)
+        ways = ("input_tokens", "output_tokens")
+        self._counted = not self.cut and all(counts.get(told, way) is not None for way in ways)
+        self._told += 1
+        # In a stream each picture comes with an event, and perhaps with a usage, of its own.
+        enough = not self.streaming or self._told >= self.call.choices
+        self.final = self._counted and enough
+
+    def finish(self, complete: bool) -> None:
+        super().finish(complete)
+        self.final = self.final or (complete and self._counted)
 
 
 class SearchMeter(SilentMeter):

@@ -136,6 +136,23 @@ def test_pictures_are_charged_by_the_tokens_that_are_told() -> None:
     assert (part.final, len(part.samplings)) == (False, 1)
 
 
+def test_each_picture_of_a_stream_counts() -> None:
+    ask = {"endpoint": "images.generations", "model": "gpt-image-2", "choices": 2}
+    one = event("image_generation.completed", usage=DRAWN)
+    both = read_of("openai_other", one + one, **ask)
+    assert (both.final, both.usage) == (True, Usage(100, image_output_tokens=2000))
+    meter, _ = metered("openai_other", [one], complete=False, **ask)
+    assert not meter.final
+    assert read_of("openai_other", one, **ask).final, "one usage for all"
+    part = event("image_generation.completed", usage={"output_tokens": 5})
+    assert not read_of("openai_other", part, **ask).final
+    assert read_of("openai_other", {"usage": DRAWN}, **ask).usage == Usage(
+        50, image_output_tokens=1000
+    )
+    call = DIALECTS["openai_other"].read_call("images.generations", b'{"n":2}')
+    assert call.choices == 2
+
+
 def test_usage_that_nobody_expected_is_the_least_of_an_estimate() -> None:
     usage = {"prompt_tokens": 10, "completion_tokens": 5}
     for answer in (compact({"usage": usage}), data({"usage": usage})):
