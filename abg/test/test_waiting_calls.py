@@ -122,9 +122,9 @@ def test_whoever_has_waited_for_too_long_is_refused_as_busy(target, headers, bod
     assert client.header(b"x-should-retry") == b"false"
     assert client.header(b"x-abg-budget") == b"session"
     message = client.json["error"]["message"]
-    assert message.startswith("[abg] Session budget held by running requests: $0.00 spent + $0.0")
+    assert message.startswith("[abg] Session budget held by running requests: $0.000 spent + $0.0")
     assert " held + $0.0" in message
-    assert " needed > $0.01. " in message
+    assert " needed > $0.005. " in message
     assert "Raise it with: abg budget raise --session" in message
     for word in ("timeout", "credit balance is too low", "prompt is too long", "exceeded_limit"):
         assert word not in message
