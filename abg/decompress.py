@@ -66,8 +66,11 @@ class _Stage(Protocol):
         """
 
 
-def decoder_for(encoding: bytes | None) -> Decoder | None:
+def decoder_for(encoding: bytes | None, longest: int | None = None) -> Decoder | None:
     """The decoder for a ``Content-Encoding``; None for none (``identity``).
+
+    Args:
+        longest: bytes that the body may unpack to (None: ``LONGEST``).
 
     Raises:
         UnreadableBody: a coding that abg does not know, or too many of them.
@@ -77,7 +80,7 @@ def decoder_for(encoding: bytes | None) -> Decoder | None:
     if len(names) > _MOST_CODINGS:
         raise UnreadableBody("too many content codings")
     stages = [_stage(name) for name in reversed(names)]
-    return _Stages(stages) if stages else None
+    return _Stages(stages, LONGEST if longest is None else longest) if stages else None
 
 
 def _stage(name: bytes) -> _Stage:
@@ -95,17 +98,19 @@ def _stage(name: bytes) -> _Stage:
 class _Stages:
     """The codings in order of decoding, and a bound on what each of them gives."""
 
-    def __init__(self, stages: list[_Stage]) -> None:
+    def __init__(self, stages: list[_Stage], longest: int) -> None:
         self._stages = stages
+        self._longest = longest
+        self._at_once = min(AT_ONCE, longest)
         self._size = 0
 
     def feed(self, data: bytes) -> bytes:
         for stage in self._stages:
             if not data:
                 return b""
-            data = stage.feed(data, AT_ONCE)
+            data = stage.feed(data, self._at_once)
         self._size += len(data)
-        if self._size > LONGEST:
+        if self._size > self._longest:
             raise _too_much()
         return data
 

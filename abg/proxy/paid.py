@@ -28,6 +28,9 @@ __all__ = ["PaidCall"]
 
 SMALL = 65_536
 """Bytes of a body that are not counted any more once it is on its way to the vendor."""
+PLAIN, PLAIN_TIMES = 16_000_000, 100
+"""How large a compressed body may become: so many bytes, or so many times its own; never more
+than ``max_body_mb``. Eight kilobytes that became 100 MB of JSON took ten seconds and 2 GB."""
 UNPACKED = 8
 """How much larger a compressed body that nobody can read is taken to be."""
 
@@ -163,7 +166,8 @@ class PaidCall(Passage):
         if not encoding or not body:
             return body
         try:
-            decoder = decoder_for(encoding)
+            most = min(self._corridor.max_body, max(PLAIN, PLAIN_TIMES * len(body)))
+            decoder = decoder_for(encoding, most)
             return body if decoder is None else decoder.feed(body) + decoder.end()
         except UnreadableBody:
             return None

@@ -244,6 +244,19 @@ def test_a_bomb_inside_a_bomb_is_given_up_at_the_first(small: None) -> None:
         unpacked(b"gzip, gzip", gzip.compress(inner))
 
 
+@by_coding
+def test_who_asks_may_say_how_much_is_too_much(name: str) -> None:
+    encoding, pack = CODINGS[name]
+    for longest, fits in ((len(TEXT), True), (len(TEXT) - 1, False)):
+        reader = decoder_for(encoding, longest)
+        assert reader is not None
+        if fits:
+            assert reader.feed(pack(TEXT)) + reader.end() == TEXT
+        else:
+            with pytest.raises(UnreadableBody, match="too much"):
+                reader.feed(pack(TEXT))
+
+
 def test_a_real_bomb_is_not_read_to_its_end() -> None:
     packer = zstandard.ZstdCompressor().compressobj()
     bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(160)) + packer.flush()

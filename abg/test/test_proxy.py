@@ -318,6 +318,19 @@ def test_room_for_bodies_is_given_back():
     assert stage.corridor.rooms.taken == 0
 
 
+@pytest.mark.parametrize(("size", "read"), [(16_000_000, True), (16_000_001, False)])
+def test_a_request_is_unpacked_to_what_it_may_be_worth(size: int, read: bool):
+    stage = Stage()
+    plain = json.dumps(dict(ASK, padding="")).encode()
+    plain = plain[:-2] + b"x" * (size - len(plain)) + plain[-2:]
+    packed = zlib.compress(plain)
+    stage.ask(b"/v1/messages", packed, [*CLAUDE, (b"content-encoding", b"deflate")])
+    assert stage.vendor().body == packed
+    (flight,) = stage.guard.airborne()
+    assert flight.call.readable == read
+    assert flight.call.model == (ASK["model"] if read else "")
+
+
 @pytest.mark.parametrize("end", ["took", "finish", "fail"])
 def test_a_large_body_has_its_room_for_as_long_as_it_is_in_memory(end: str):
     # It was given back when the vendor's side had the body: a vendor that reads slowly filled
