@@ -90,6 +90,7 @@ def _verify(path: Path, arguments: argparse.Namespace) -> int:
 
 
 def _repair(path: Path) -> int:
+    from abg.journal.packing import is_packed
     from abg.journal.repair import repair
     from abg.money import show
 
@@ -104,7 +105,7 @@ def _repair(path: Path) -> int:
     if done.linked:
         print(f"{_count(done.linked, 'line')} linked anew")
     print(f"{_count(done.kept, 'line')} kept in {done.copy}")
-    packed = " (it is not packed: leave .gz away, or pack it)" if path.suffix == ".gz" else ""
+    packed = f" (it is not packed: leave {path.suffix} away)" if is_packed(path) else ""
     print(f"to use it: stop abg, then put it in the place of {path}{packed}")
     return 0
 

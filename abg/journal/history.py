@@ -1,24 +1,23 @@
-"""The files of one ledger, oldest first: the rotated ones, gzip-ed or not, and the active one.
+"""The files of one ledger, oldest first: the rotated ones, packed or not, and the active one.
 
 Known as rotated are the names that abg gives (``ledger-2026-10.jsonl``,
 ``ledger-20261125-140201.jsonl``) and those that logrotate gives (``ledger.jsonl.1``,
-``ledger.jsonl-20261101``, ``ledger-20261101.jsonl``), each also with ``.gz``. Other files of the
-folder, such as another ledger, are left alone.
+``ledger.jsonl-20261101``, ``ledger-20261101.jsonl``), each also packed (``packing``). Other files
+of the folder, such as another ledger, are left alone.
 
 Their order is told by the number and time in their first line, not by their names.
 """
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
 
 from abg.journal.files import Files
+from abg.journal.packing import SUFFIXES, Unreadable, is_packed, unpacking
 from abg.ledger import Damage, Entry, Event, decode, digest
 
 __all__ = [
@@ -66,7 +65,7 @@ class LedgerFile:
 
     @property
     def packed(self) -> bool:
-        return self.path.suffix == ".gz"
+        return is_packed(self.path)
 
 
 class LongLine(bytes):
@@ -174,9 +173,10 @@ def _still_there(files: Files, history: list[LedgerFile]) -> bool:
 def _rotated_names(active: Path) -> re.Pattern[str]:
     name, stem, suffix = (re.escape(part) for part in (active.name, active.stem, active.suffix))
     day = r"\d{4}-?\d\d(-?\d\d)?([-T]?\d\d-?\d\d-?\d\d|-\d{1,12})?([.-]\d{1,4})?"
+    packed = "|".join(map(re.escape, SUFFIXES))
     # Or a number (the second one: logrotate's %s, seconds since the epoch).
     when = rf"(?:\.\d{{1,6}}|[.-]\d{{9,12}}|[.-]{day})"
-    return re.compile(rf"(?:{name}{when}|{stem}{when}{suffix})(?:\.gz)?\Z")
+    return re.compile(rf"(?:{name}{when}|{stem}{when}{suffix})(?:{packed})?\Z")
 
 
 def _look(files: Files, path: Path) -> LedgerFile | None:
@@ -228,21 +228,20 @@ def blocks_of(
     """The lines of one file, many at once, without line feeds.
 
     With each block comes whether its lines are whole: a last line without its line feed comes
-    alone and is not. A line longer than ``LONGEST`` comes alone, as a ``LongLine``. A gzip file
+    alone and is not. A line longer than ``LONGEST`` comes alone, as a ``LongLine``. A packed file
     that breaks off ends there; of one that is damaged the last line says so.
 
     Args:
         source: a name, or an open file that may have none any more.
-        offset: where to begin; a gzip file is read from its beginning.
+        offset: where to begin; a packed file is read from its beginning.
         block: bytes read at once.
 
     Raises:
         OSError: it cannot be read.
     """
     with files.read(source) if isinstance(source, Path) else files.read_open(source) as raw:
-        packed = isinstance(source, Path) and source.suffix == ".gz"
-        # read1: what was unpacked before a file breaks off is not lost with the error.
-        read = gzip.GzipFile(fileobj=raw).read1 if packed else raw.read
+        packed = isinstance(source, Path) and is_packed(source)
+        read = unpacking(raw, source.suffix) if packed else raw.read  # type: ignore[union-attr]
         raw.seek(offset)
         rest: list[bytes] = []
         size = 0
@@ -251,7 +250,7 @@ def blocks_of(
                 data = read(block or BLOCK)
             except EOFError:
                 break
-            except (gzip.BadGzipFile, zlib.error) as error:
+            except Unreadable as error:
                 yield [b"".join(rest) + f"(unreadable from here on: {error})".encode()], True
                 return
             if not data:

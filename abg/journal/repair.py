@@ -18,6 +18,7 @@ from attrs import define, field
 
 from abg.journal.files import Files
 from abg.journal.history import lines_of
+from abg.journal.packing import name_unpacked
 from abg.journal.running import RECOVERED, RunningTotals
 from abg.journal.verify import prev_of
 from abg.ledger import Damage, Entry, Event, decode, digest, encode
@@ -172,7 +173,7 @@ def _bridges(files: Files, path: Path) -> frozenset[str]:
 
 
 def _free_name(path: Path) -> Path:
-    name = path.name.removesuffix(".gz")  # the copy is not packed
+    name = name_unpacked(path)  # the copy is not packed
     copy, count = path.with_name(name + ".repaired"), 1
     while os.path.lexists(copy):
         count += 1

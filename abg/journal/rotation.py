@@ -8,6 +8,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from abg.journal.packing import SUFFIXES
+
 __all__ = ["Rotation", "parse_rotation"]
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
@@ -38,7 +40,7 @@ class Rotation:
         else:
             when = now.astimezone(timezone.utc).strftime("%Y%m%d-%H%M%S")
         name, count = f"{active.stem}-{when}{active.suffix}", 1
-        while name in taken or name + ".gz" in taken:
+        while any(name + suffix in taken for suffix in ("", *SUFFIXES)):
             count += 1
             name = f"{active.stem}-{when}.{count}{active.suffix}"
         return active.with_name(name)

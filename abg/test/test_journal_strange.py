@@ -3,8 +3,10 @@ is lost or counted in another ledger's name."""
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
+import lzma
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+import zstandard
 
 from abg.book import Book
 from abg.config import parse_config
@@ -24,6 +27,7 @@ from abg.journal.checkpoint import unpack
 from abg.journal.faults import FaultyFiles
 from abg.journal.inflight import crash_entry
 from abg.journal.lock import holder, lock_path
+from abg.journal.packing import SUFFIXES
 from abg.journal.repair import repair
 from abg.journal.verify import verify
 from abg.ledger import Damage, Entry, decode
@@ -309,6 +313,62 @@ def test_a_side_journal_that_is_emptied_from_outside_is_written_again(desk: Desk
 def test_what_is_known_of_a_call_under_way_is_charged(facts: dict[str, str], usd: str) -> None:
     made = crash_entry("req_1", {"session_id": "s", **facts}, START)
     assert (made.cost_usd, made.session_id, made.end) == (Decimal(usd), "s", "crash")
+
+
+# -- packed by other programs ----------------------------------------------------------------------
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".zst": lambda data: zstandard.ZstdCompressor().compress(data),
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_is_read_however_it_was_packed(desk: Desk, suffix: str) -> None:
+    desk.open()
+    for _ in range(300):
+        desk.settle("1")
+    desk.journal.tick()
+    desk.path.rename(beside(desk, "1"))
+    desk.settle("1")  # goes to the file that is just being packed
+    pack = PACKED[suffix]
+    lines = beside(desk, "1").read_bytes().splitlines(True)
+    # In two pieces, as whoever appends to a packed file leaves it.
+    beside(desk, "1" + suffix).write_bytes(
+        pack(b"".join(lines[:100])) + pack(b"".join(lines[100:-1]))
+    )
+    beside(desk, "1").unlink()
+    desk.journal.reopen()
+    desk.journal.tick()
+    desk.settle("1")
+    assert verify(desk.path).findings == []
+    ids = [record.request_id for record in read_ledger(desk.path) if isinstance(record, Entry)]
+    assert ids == [f"req_{number}" for number in range(1, 303)]
+    desk.journal.close()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_packed_file_that_breaks_off_or_is_damaged_stops_nobody(desk: Desk, suffix: str) -> None:
+    desk.open()
+    for number in range(2000):
+        desk.settle(f"0.{number + 1}")
+    desk.journal.close()
+    whole = PACKED[suffix](desk.path.read_bytes())
+    desk.path.unlink()
+    packed = beside(desk, "1" + suffix)
+    packed.write_bytes(whole[:-20])
+    assert not [r for r in verify(desk.path).findings if "unreadable" in r.reason]
+    packed.write_bytes(b"none of these, " * 9)
+    assert [type(record) for record in read_ledger(desk.path)] == [Damage]
+    desk.open()
+    desk.settle("1")
+    desk.journal.close()
+    packed.unlink()
+    packed.mkdir()
+    desk.open()
+    desk.journal.close()
 
 
 # -- lines of hands --------------------------------------------------------------------------------
