@@ -6,6 +6,7 @@ Everything else in a file stays as it is: keys, their order, comments in TOML.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -108,7 +109,7 @@ block_on_limit: true
 
 
 def difference(path: str, before: str | None, after: str | None) -> str:
-    """A unified diff, as a person reads it before saying yes."""
+    """A unified diff, as a person reads it before saying yes: without the secrets in it."""
     from difflib import unified_diff
 
     lines = unified_diff(
@@ -118,7 +119,20 @@ def difference(path: str, before: str | None, after: str | None) -> str:
         path if after is not None else "/dev/null",
         lineterm="",
     )
-    return "\n".join(lines)
+    return "\n".join(map(_without_secrets, lines))
+
+
+_SECRET = re.compile(
+    r"""(["']?[\w.-]*(?:key|token|secret|passw|credential|auth|headers)[\w.-]*["']?\s*[:=]\s*)"""
+    r"""("(?:[^"\\]|\\.)*"|'[^']*')|\b(?:sk|abg)[-_][\w-]{4,}|(?<=://)[^/\s"'@]+(?=@)""",
+    re.IGNORECASE,
+)
+"""A value whose name says that it is one, a vendor's key anywhere, a password in a URL."""
+
+
+def _without_secrets(line: str) -> str:
+    """A line to be shown: in CI it ends in a log. What is written stays whole."""
+    return _SECRET.sub(lambda found: f'{found[1]}"…"' if found[1] else "…", line)
 
 
 def revert_json(current: str, written: str, before: str | None) -> str:

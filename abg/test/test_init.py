@@ -164,6 +164,23 @@ def test_our_own_configuration_is_valid_and_says_what_it_does():
     assert parse_config(text, "it").session_budget_usd == Decimal("2.50")
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('"ANTHROPIC_API_KEY": "sk-ant-x",', '"ANTHROPIC_API_KEY": "…",'),
+        ('{"env":{"A_TOKEN":"a\\"b","B":"1"}}', '{"env":{"A_TOKEN":"…","B":"1"}}'),
+        ("experimental_bearer_token = 'x'", 'experimental_bearer_token = "…"'),
+        ('"run": "echo sk-ant-other"', '"run": "echo …"'),
+        ('"HTTPS_PROXY": "http://me:hush@proxy:3128"', '"HTTPS_PROXY": "http://…@proxy:3128"'),
+        ('"ANTHROPIC_BASE_URL": "https://gw"', '"ANTHROPIC_BASE_URL": "https://gw"'),
+        ('"command": "/opt/sk/abg statusline"', '"command": "/opt/sk/abg statusline"'),
+    ],
+)
+def test_a_difference_shows_no_secret(line, shown):
+    text = difference("f", f"a\n{line}\n", f"b\n{line}\n")
+    assert text.splitlines()[-1] == f" {shown}"
+
+
 def test_a_difference_reads_like_a_patch():
     text = difference("/f", None, "a\n")
     assert text.splitlines() == ["--- /dev/null", "+++ /f", "@@ -0,0 +1 @@", "+a"]
