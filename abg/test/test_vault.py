@@ -78,6 +78,11 @@ def test_a_vendors_key_that_holds_these_letters_is_none(keyring, key):
     assert Vault({}, keyring).open("anthropic", headers) == (headers, None)
 
 
+def test_only_credentials_are_searched_for_tokens(keyring):
+    headers = [(b"X-Request", b"abg_1"), (b"x-api-key", b"sk-ant-own-key")]
+    assert Vault({}, keyring).open("anthropic", headers) == (headers, None)
+
+
 def test_a_revoked_token_ends_at_once(keyring):
     token, grant = keyring.new("task", None)
     vault = Vault({"openai": "sk-real"}, keyring)
