@@ -32,7 +32,8 @@ def columns(rows: Iterator[Row] | Sequence[Row]) -> Iterator[str]:
 
 
 def _numeric(cell: str) -> bool:
-    return cell in ("", "none") or cell[0] in "$-0123456789"
+    # All of it: an id or a session's name may begin with a digit.
+    return cell == "none" or not cell.strip("$-0123456789,.%")
 
 
 def money(amount: Any) -> str:

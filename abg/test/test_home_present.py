@@ -153,3 +153,8 @@ def test_a_limit_that_is_no_amount_is_no_limit():
     odd = {"name": "session", "per": "session", "key": "s", "limit_usd": "much", "spent_usd": True}
     found = standing({"today_total_usd": 1, "budgets": [odd], "sessions": {"s": "x"}}, "s")
     assert line(found, colour=False) == "abg $0.00 session · $1.00 today"
+
+
+def test_a_name_that_begins_with_a_digit_is_no_number():
+    rows = [("TOKEN", "USD"), ("441fec", "$1.00"), ("9a", "none")]
+    assert list(columns(rows)) == ["TOKEN     USD", "441fec  $1.00", "9a       none"]
