@@ -30,7 +30,7 @@ class Call:
     speed: str | None = None
     geo: str | None = None
     body_bytes: int = 0
-    """Size of the body, decompressed."""
+    """Size of the body as text, decompressed; what is no text in it counts by what it may cost."""
     background: bool = False
     """The answer comes without usage, and is fetched later by its id."""
     include_usage: bool = True

@@ -16,6 +16,7 @@ from abg.dialects.anthropic_meter import AnthropicMeter
 from abg.dialects.counts import count_of, mapping, text
 from abg.dialects.edits import said, with_member
 from abg.dialects.fingerprints import digest_of_last
+from abg.dialects.pictures import text_bytes
 from abg.dialects.protocol import Meter, Refusal
 from abg.dialects.readjson import read, reader, scan
 from abg.dialects.relay import Strainer
@@ -57,7 +58,7 @@ class Anthropic:
                 self.name,
                 endpoint,
                 scan(body, "model") or "",
-                body_bytes=len(body),
+                body_bytes=text_bytes(body),
                 readable=False,
                 session_hint=scan(body, "session_id"),
             )
@@ -71,7 +72,7 @@ class Anthropic:
             None if tier is None else text(tier),
             None if speed is None else text(speed),
             None if geo is None else text(geo),
-            len(body),
+            text_bytes(body),
             session_hint=session_of(asked.metadata),
         )
 

@@ -16,6 +16,7 @@ from abg.dialects.chat_meter import ChatMeter, EmbeddingsMeter, WithoutUsage
 from abg.dialects.counts import count_of, mapping, text
 from abg.dialects.edits import said, with_member
 from abg.dialects.fingerprints import digest_of_last
+from abg.dialects.pictures import text_bytes
 from abg.dialects.protocol import Meter, Refusal
 from abg.dialects.readjson import read, reader, scan
 from abg.dialects.relay import Strainer
@@ -63,7 +64,7 @@ class OpenAI(ABC):
                 self.name,
                 endpoint,
                 scan(body, "model") or "",
-                body_bytes=len(body),
+                body_bytes=text_bytes(body),
                 readable=False,
                 session_hint=self.scanned_session(body),
             )
@@ -75,7 +76,7 @@ class OpenAI(ABC):
             asked.stream is True,
             self.most_output(asked),
             text(asked.service_tier),
-            body_bytes=len(body),
+            body_bytes=text_bytes(body),
             background=asked.background is True,
             include_usage=not self.wants_usage(asked),
             session_hint=session,

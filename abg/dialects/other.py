@@ -23,6 +23,7 @@ from abg.dialects.other_meter import (
     SearchMeter,
     SilentMeter,
 )
+from abg.dialects.pictures import text_bytes
 from abg.dialects.protocol import Meter, Refusal
 from abg.dialects.readjson import reader, scan
 from abg.dialects.speech import (
@@ -78,7 +79,7 @@ class _Other:
                 endpoint,
                 scan(body, "model") or "",
                 tier=tier,
-                body_bytes=len(body),
+                body_bytes=text_bytes(body),
                 readable=False,
             )
         counts = Counts()
@@ -100,7 +101,7 @@ class _Other:
             asked.stream is True,
             limit,
             tier or text(asked.service_tier),
-            body_bytes=len(body),
+            body_bytes=text_bytes(body),
             session_hint=session,
             choices=max(1, counts.get({"": asked.n}, "") or 1),
         )
