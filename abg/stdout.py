@@ -37,8 +37,9 @@ class Console:
 def write_out(stream: Any, text: str) -> None:
     """Write lines, flushed; what the console's own coding lacks is escaped, never left out."""
     try:
-        coding = getattr(stream, "encoding", None) or "utf-8"
-        text = text.encode(coding, "backslashreplace").decode(coding)
+        if not text.isascii():
+            coding = getattr(stream, "encoding", None) or "utf-8"
+            text = text.encode(coding, "backslashreplace").decode(coding)
         stream.write(text + "\n")
         stream.flush()
     except (OSError, ValueError, LookupError):

@@ -104,11 +104,17 @@ class LaneExchange:
             self._out.append(data)
 
     def flush(self) -> None:
-        lane = self._lane
-        if lane is not None and self.responded:
-            data = self._take(False)
-            if data:
-                lane.send(data)
+        lane, parts = self._lane, self._out
+        if lane is None or not self.responded:
+            return
+        if len(parts) == 1 and self._framing == _CHUNKED and not self._head:
+            # A piece of a stream, as nearly always.
+            body = parts.pop()
+            lane.send(b"%x\r\n%b\r\n" % (len(body), body))
+            return
+        data = self._take(False)
+        if data:
+            lane.send(data)
 
     def finish(self) -> None:
         lane = self._lane
