@@ -28,6 +28,7 @@ from abg.outcome import so_far
 from abg.places import Places
 from abg.pricing import PriceTable
 from abg.proxy import Corridor
+from abg.reading import read_whole
 from abg.routing import Router
 from abg.vault import Vault, read_keys
 from abg.wire.outbound import Pool
@@ -39,6 +40,9 @@ NOTED_EVERY = 5
 """Seconds between two looks at what running calls have come to."""
 FIRST_LEASE, FIRST_LEASE_SECONDS = "(start)", 60.0
 """Of a proxy that lives on leases: its own, until the first ``abg run`` takes one."""
+
+LONGEST_TOKEN = 4096
+"""Bytes of the file."""
 
 LINGER_SECONDS = 0.05
 """From the end of the last lease to the stop: the answer to who gave it back still leaves."""
@@ -66,7 +70,7 @@ def price_table(config: Config, places: Places) -> PriceTable:
     """
     table = PriceTable.builtin()
     try:
-        data = places.price_file.read_bytes()
+        data = read_whole(places.price_file)
     except FileNotFoundError:
         pass
     except OSError as problem:
@@ -318,7 +322,7 @@ def admin_token(path: Path) -> str:
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            token = path.read_text("ascii").strip()
+            token = read_whole(path, LONGEST_TOKEN).decode("ascii").strip()
             if len(token) >= 32:
                 with suppress(PermissionError):  # another user's, who lets us read it
                     path.chmod(0o600)

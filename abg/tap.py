@@ -17,6 +17,7 @@ from twisted.python import usage
 from abg.config import Loaded, load
 from abg.errors import AbgError
 from abg.places import Places
+from abg.reading import read_whole
 from abg.service import Server, raise_open_files, steady
 
 __all__ = ["Options", "makeService"]
@@ -36,7 +37,7 @@ class Options(usage.Options):
         flags = {k: self[k] for k in ("config", "port", "host") if self[k] is not None}
         places = Places.of(os.environ, sys.platform)
         try:
-            self.loaded = load(flags, os.environ, Path.cwd(), places)
+            self.loaded = load(flags, os.environ, Path.cwd(), places, read_whole)
         except AbgError as error:
             raise usage.UsageError(f"[abg] {error}") from None
 

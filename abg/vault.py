@@ -16,8 +16,13 @@ from abg.call import Headers
 from abg.custody import PREFIX, Grant
 from abg.errors import AbgError, ConfigError
 from abg.keyring import Keyring
+from abg.reading import read_whole
 
 __all__ = ["Forbidden", "Vault", "read_keys", "token_in"]
+
+
+LONGEST_FILE = 65536
+"""Bytes; no key is as long."""
 
 
 class Forbidden(AbgError):
@@ -37,10 +42,11 @@ def read_keys(credentials: Mapping[str, str], environ: Mapping[str, str]) -> dic
             key = environ.get(where, "")
         elif kind == "file":
             try:
-                key = Path(where).expanduser().read_text("utf-8")
+                key = read_whole(Path(where).expanduser(), LONGEST_FILE).decode("utf-8")
             except (OSError, ValueError) as problem:
+                why = getattr(problem, "strerror", None) or type(problem).__name__
                 raise ConfigError(
-                    f"credentials: {vendor}: {where} cannot be read ({type(problem).__name__})"
+                    f"credentials: {vendor}: {where} cannot be read ({why})"
                 ) from None
         else:
             raise ConfigError(f"credentials: {vendor}: give env:NAME or file:PATH, never the key")

@@ -13,6 +13,7 @@ from typing import Any
 from abg.cli.http import Address, request
 from abg.cli.where import addresses, places
 from abg.errors import AbgError
+from abg.reading import read_whole
 
 __all__ = [
     "NotRunning",
@@ -147,7 +148,7 @@ def admin_token() -> str:
     """
     path = places().admin_token
     try:
-        return path.read_text("ascii").strip()
+        return read_whole(path).decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as problem:
         raise AbgError(
             f"the admin token cannot be read ({_reason(problem)}). It is made when the proxy "

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from abg.errors import AbgError, ConfigError
+from abg.reading import read_whole
 
 if TYPE_CHECKING:
     from abg.priceimport import Change
@@ -66,7 +67,7 @@ def fetch(source: str) -> bytes:
     """
     if "://" not in source:
         try:
-            return Path(source).read_bytes()
+            return read_whole(Path(source))
         except OSError as error:
             raise AbgError(f"{source}: {error.strerror}") from None
     from urllib.parse import urlsplit

@@ -12,6 +12,7 @@ from abg.cli.settings import load
 from abg.cli.where import places
 from abg.errors import ConfigError
 from abg.money import show_exactly
+from abg.reading import read_whole
 
 if TYPE_CHECKING:
     from abg.pricing import Match, Model, PriceTable, Row
@@ -92,7 +93,7 @@ def table_in_use(config: str | None) -> PriceTable:
     settings = load(config).config
     table = PriceTable.builtin()
     try:
-        data = price_file().read_bytes()
+        data = read_whole(price_file())
     except FileNotFoundError:
         data = b""
     except OSError as error:

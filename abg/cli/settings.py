@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abg.cli.where import places, working_folder
+from abg.reading import read_whole
 
 if TYPE_CHECKING:
     from abg.config import Loaded
@@ -30,7 +31,7 @@ def load(config: str | None = None, flags: Mapping[str, str] | None = None) -> L
     given = dict(flags or {})
     if config is not None:
         given["config"] = config
-    return load_config(given, os.environ, working_folder(), places())
+    return load_config(given, os.environ, working_folder(), places(), read_whole)
 
 
 def claude_files() -> tuple[Settings, ...]:
@@ -80,7 +81,7 @@ def read_text(path: str) -> str | None:
     Claude Code reads UTF-16 as well, and puts up with broken bytes (measured).
     """
     try:
-        raw = Path(path).read_bytes()
+        raw = read_whole(Path(path))
     except (OSError, ValueError):
         return None
     wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from abg.cli.http import Address
 from abg.errors import AbgError, ConfigError
+from abg.reading import read_whole
 
 if TYPE_CHECKING:
     from abg.places import Places
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 8788
+LONGEST_NOTE = 65536
+"""Bytes of a lock file."""
 
 
 def places(environ: Mapping[str, str] = os.environ) -> Places:
@@ -99,7 +102,7 @@ def parse_url(url: str, source: str) -> Address:
 def read_lock(ledger: Path) -> Address | None:
     """The address in the lock file beside a ledger; None without one that names a port."""
     try:
-        lock = json.loads((ledger.parent / (ledger.name + ".lock")).read_bytes())
+        lock = json.loads(read_whole(ledger.parent / (ledger.name + ".lock"), LONGEST_NOTE, 0))
         host, port = lock["host"], lock["port"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -125,7 +128,7 @@ def _names_a_ledger(config: Path | None) -> bool:
     if config is None:
         return False
     try:
-        return b"ledger_file" in config.read_bytes()
+        return b"ledger_file" in read_whole(config)
     except OSError:
         return True
 

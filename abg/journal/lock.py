@@ -167,7 +167,7 @@ class Lock:
 def holder(ledger: Path) -> Holder | None:
     """Who writes this ledger now; None: nobody. Never disturbs the one who does."""
     try:
-        fd = os.open(lock_path(ledger), os.O_RDONLY)
+        fd = os.open(lock_path(ledger), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return None
     try:

@@ -98,6 +98,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "journal.*",
         "keyring",
         "places",
+        "reading",
         "proxy",
         "proxy.*",
         "service",

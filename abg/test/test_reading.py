@@ -1,0 +1,64 @@
+"""A file that somebody named is read whole, and a pipe without a writer keeps nobody waiting."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from abg import reading
+from abg.cli import settings, where
+from abg.errors import ConfigError
+from abg.journal.lock import holder
+from abg.vault import read_keys
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such pipes")
+
+
+@pytest.fixture
+def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(reading.read_whole, "__defaults__", (reading.MOST, 0.05))
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 200_000)
+    assert reading.read_whole(path) == b"x" * 200_000
+    assert reading.read_whole(path, 70_000) == b"x" * 70_000
+
+
+def test_a_device_without_an_end_has_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no key"):
+        read_keys({"openai": "file:/dev/zero"}, {})
+
+
+def test_what_is_written_into_a_pipe_is_read_as_it_comes(pipe: Path) -> None:
+    writer = threading.Thread(target=pipe.write_bytes, args=(b"fake-key\n" * 50_000,))
+    writer.start()
+    assert reading.read_whole(pipe, patience=10) == b"fake-key\n" * 50_000
+    writer.join()
+
+
+def test_nobody_waits_for_a_pipe_without_a_writer(pipe: Path) -> None:
+    with pytest.raises(OSError, match="nobody writes into this pipe"):
+        reading.read_whole(pipe)
+    with pytest.raises(ConfigError, match=r"pipe cannot be read \(nobody writes"):
+        read_keys({"anthropic": f"file:{pipe}"}, {})
+    with pytest.raises(ConfigError, match="cannot be read: nobody writes"):
+        settings.load(str(pipe))
+
+
+def test_a_lock_file_that_is_a_pipe_tells_of_no_proxy(pipe: Path) -> None:
+    ledger = pipe.parent / "ledger.jsonl"
+    pipe.rename(f"{ledger}.lock")
+    assert where.read_lock(ledger) is None
+    assert holder(ledger) is None
+    Path(f"{ledger}.lock").unlink()
+    Path(f"{ledger}.lock").write_text(json.dumps({"host": "127.0.0.1", "port": 9}))
+    assert where.read_lock(ledger) is not None
