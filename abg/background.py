@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from abg.ledger import Entry, Event, Posting
 
@@ -37,6 +37,8 @@ class OpenCall:
     auth: str = "none"
     model_scope: str = ""
     """The model that budgets go by: the requested one, as the price table resolved it."""
+    reset: bool = False
+    """Its session has started again since its line was written: the estimate is gone from there."""
 
 
 class OpenCalls:
@@ -59,6 +61,10 @@ class OpenCalls:
         if isinstance(record, Event):
             if record.event == "adjust":
                 self._open.pop(str(record.data.get("open", "")), None)
+            elif record.event == "reset":
+                for id, call in self._open.items():
+                    if call.session_id == record.session_id:
+                        self._open[id] = evolve(call, reset=True)
         elif record.open:
             self._open[record.open] = OpenCall(
                 request_id=record.request_id,
@@ -92,6 +98,7 @@ class OpenCalls:
                 c.project,
                 c.auth,
                 c.model_scope,
+                c.reset,
             ]
             for id, c in self._open.items()
         ]
@@ -114,7 +121,7 @@ class OpenCalls:
                 row[8],
                 row[9],
                 row[10],
-                row[11],
+                *row[11:],
             )
             for row in data
         }

@@ -121,8 +121,10 @@ class Folding:
         data, cost = event.data, event.cost_usd
         selection, keys = self._scope(session, data)
         at = _time(data.get("at")) or instant(event.ts)
-        # What a session spent before it started again is not there to be given back.
-        gone = cost < 0 and at < self._resets.get(session, EARLIEST)
+        # What a session spent before it started again is not there to be given back. A line of old
+        # does not say whether its call had ended by then.
+        before = data.get("reset", at < self._resets.get(session, EARLIEST))
+        gone = cost < 0 and before is not False
         for accounts, index in selection.money:
             if not (gone and index in (SESSION, SUBAGENT)):
                 accounts.add(keys[index], at, cost)

@@ -282,6 +282,7 @@ def adjustment(
         "model": reading.model or opened.model,
         "model_scope": opened.model_scope,
         "auth": opened.auth,
+        "reset": opened.reset,
         **_counts(reading.usage),
     }
     for name in ("project", "subagent"):

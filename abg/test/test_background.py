@@ -43,6 +43,23 @@ def test_opened_and_closed():
     assert calls.get("resp_1") is None
 
 
+def test_what_was_charged_before_a_reset_is_known_by_the_order_of_lines():
+    calls = OpenCalls()
+    calls.apply(entry("resp_1"))
+    calls.apply(Event(NOW, "reset", {"session_id": "another"}))
+    assert calls.get("resp_1").reset is False  # type: ignore[union-attr]
+    calls.apply(Event(NOW, "reset", {"session_id": "s"}))
+    # Admitted before, but written after it.
+    calls.apply(entry("resp_2"))
+    assert calls.get("resp_1").reset is True  # type: ignore[union-attr]
+    assert calls.get("resp_2").reset is False  # type: ignore[union-attr]
+    again = OpenCalls()
+    again.load(calls.dump())
+    assert again.get("resp_1") == calls.get("resp_1")
+    again.load([row[:-1] for row in calls.dump()])
+    assert again.get("resp_1").reset is False  # type: ignore[union-attr]
+
+
 def test_a_dump_is_the_whole_state():
     calls = OpenCalls()
     calls.apply(entry("resp_1"))

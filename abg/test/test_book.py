@@ -876,6 +876,17 @@ class TestReplay:
         stage.say("adjust", **data, cost_usd=D("0.3"))
         assert stage.book.session_total("s") == D("0.3"), "but dearer is dearer"
 
+    def test_a_call_that_ended_after_a_reset_is_corrected_in_its_session(self):
+        stage = self.stage()
+        stage.now += MINUTE
+        stage.say("reset", session_id="s")
+        stage.book.apply(entry("s", "1", NOON))
+        data = {"session_id": "s", "at": NOON.isoformat(), "cost_usd": D("-0.4")}
+        stage.say("adjust", **data, reset=False)
+        assert stage.book.session_total("s") == D("0.6")
+        stage.say("adjust", **data, reset=True)
+        assert stage.book.session_total("s") == D("0.6")
+
     def test_events_of_other_kinds_change_nothing(self):
         stage = Stage()
         stage.say("rotate", file=2, reason="month")
