@@ -111,8 +111,8 @@ def _output_tokens(reading: Reading, call: Call, shortfall: Shortfall) -> int:
     limits = output_limits(call, shortfall.max_output_tokens)
     streamed = -(-reading.output_bytes // BYTES_PER_OUTPUT_TOKEN)
     if not shortfall.answered:
-        sampled = int(max(0.0, shortfall.seconds) * OUTPUT_TOKENS_PER_SECOND)
+        sampled = int(max(0.0, shortfall.seconds) * OUTPUT_TOKENS_PER_SECOND) * call.choices
         likely = max(streamed, sampled)
     else:
-        likely = streamed or UNTOLD_OUTPUT_TOKENS
+        likely = streamed or UNTOLD_OUTPUT_TOKENS * call.choices
     return min([likely, *limits]) if limits else likely

@@ -16,6 +16,7 @@ from abg.call import Call
 from abg.dialects import openai_bound
 from abg.dialects.anthropic import LONGEST_HINT, session_of
 from abg.dialects.counts import Counts, text
+from abg.dialects.openai_bound import choices_of
 from abg.dialects.other_meter import (
     BatchMeter,
     BatchResultsMeter,
@@ -103,7 +104,7 @@ class _Other:
             tier or text(asked.service_tier),
             body_bytes=text_bytes(body),
             session_hint=session,
-            choices=max(1, counts.get({"": asked.n}, "") or 1),
+            choices=choices_of(asked.n),
         )
 
     def fingerprint(self, body: bytes) -> bytes | None:

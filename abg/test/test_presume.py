@@ -100,6 +100,13 @@ def test_every_choice_has_the_whole_allowance():
     assert output(presume(Reading(output_bytes=9000), call, Shortfall())) == 400
 
 
+def test_every_choice_samples_beside_the_others():
+    call = Call("openai_chat", "chat.completions", "m", choices=8)
+    assert output(presume(Reading(), call, Shortfall(seconds=2.0))) == 3200
+    untold = presume(Reading(), call, Shortfall(answered=True))
+    assert output(untold) == 8 * UNTOLD_OUTPUT_TOKENS
+
+
 def test_no_context_is_larger_than_the_models_window():
     pictures = Call("anthropic", "messages", "m", body_bytes=6_000_000)
     shortfall = Shortfall(answered=True, context_window=200_000)
