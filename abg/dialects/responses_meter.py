@@ -170,16 +170,18 @@ class ResponsesMeter(AnswerMeter):
         self.changed()
         self._take(response)
         self.failed = self.failed or response.status == "failed" or bool(response.error)
-        self._tier = text(response.service_tier)
+        # One that comes again, and tells less, takes nothing back.
+        self._tier = text(response.service_tier) or self._tier
         for index, item in enumerate(response.output or ()):
             self._item(item, index)
         counts = Counts()
         tools = mapping(response.tool_usage)
-        self._image = image_sampling(tools, counts)
-        self._told_searches = counts.get(mapping(tools.get("web_search")), "num_requests")
+        self._image = image_sampling(tools, counts) or self._image
+        searches = counts.get(mapping(tools.get("web_search")), "num_requests")
+        self._told_searches = self._told_searches if searches is None else searches
         complete = self._use(response.usage)
         self._odd = self._odd or counts.odd
-        self.final = complete and response.status not in _UNFINISHED
+        self.final = self.final or (complete and response.status not in _UNFINISHED)
 
     def _use(self, usage: object) -> bool:
         """Usage so far, or the last word of it; whether it counts all that it has to."""

@@ -419,3 +419,16 @@ def test_usage_so_far_is_the_least_of_an_estimate() -> None:
     later = event("response.completed", response=response({**USAGE, "input_tokens": 700}))
     reading = read_of("openai_responses", begun + later)
     assert (reading.final, reading.usage.input_tokens) == (True, 700)
+
+
+def test_an_end_that_comes_again_and_tells_less_takes_nothing_back() -> None:
+    tools = {
+        "image_gen": {"input_tokens": 5, "output_tokens": 9},
+        "web_search": {"num_requests": 3},
+    }
+    whole = response(USAGE, service_tier="priority", tool_usage=tools)
+    first = event("response.completed", response=whole)
+    again = event("response.oracle", response={"id": "resp_1", "status": "completed"})
+    reading = read_of("openai_responses", first + again)
+    assert reading == read_of("openai_responses", first)
+    assert (reading.final, reading.web_searches, len(reading.samplings)) == (True, 3, 2)
