@@ -14,7 +14,7 @@ from typing import Any
 from attrs import frozen
 
 from abg.errors import ConfigError
-from abg.money import as_written, usd
+from abg.money import as_written, is_meant, usd
 from abg.windows import LIFETIME, Window, parse_window
 
 __all__ = ["DEFAULT_WARN_AT", "PER", "Budget", "daily_budget", "parse_budget", "session_budget"]
@@ -177,6 +177,8 @@ class _Row:
             self.fail(key, f"an amount of USD such as 5.00, or null; not {as_written(value)}")
         elif number < 0:
             self.fail(key, f"cannot be negative: {value}")
+        elif not is_meant(number):
+            self.fail(key, f"no amount of USD that could be meant: {value}")
         return number
 
     def shares(self, default: tuple[Decimal, ...]) -> tuple[Decimal, ...]:

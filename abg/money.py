@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+import re
+from decimal import ROUND_HALF_UP, Context, Decimal
 
-__all__ = ["ZERO", "as_written", "show", "show_exactly", "usd"]
+__all__ = ["ZERO", "as_written", "is_meant", "show", "show_exactly", "usd"]
 
 ZERO = Decimal(0)
 
@@ -12,6 +13,12 @@ ZERO = Decimal(0)
 EXACT = Context(prec=60)
 _HIGHEST, _LOWEST = 15, -40
 """Powers of ten: what is beyond is nobody's money, and ``1e999999999`` is a gigabyte as text."""
+DEAREST = Decimal(10) ** 12
+"""USD; a limit beyond it is a slip of the keyboard."""
+PLACES = 12
+"""Decimals of a limit at most: with more it would be shown as nothing."""
+# Decimal also takes spaces, 1_000 and the digits of every script.
+_WRITTEN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _UNITS = [Decimal(1).scaleb(-places) for places in range(13)]
 
 
@@ -24,16 +31,21 @@ def usd(value: str | int | Decimal) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         raise ValueError(f"not an exact decimal amount: {value!r}")
-    try:
-        amount = Decimal(value)
-    except InvalidOperation:
-        raise ValueError(f"not a decimal amount: {value!r}") from None
+    if isinstance(value, str) and not _WRITTEN.fullmatch(value):
+        raise ValueError(f"not a decimal amount: {as_written(value)}")
+    amount = Decimal(value)
     if not amount.is_finite():
         raise ValueError(f"not a finite amount: {value!r}")
     places = amount.as_tuple().exponent
     if not (isinstance(places, int) and places >= _LOWEST and amount.adjusted() <= _HIGHEST):
         raise ValueError(f"not an amount of money: {str(amount)[:40]}")
     return amount
+
+
+def is_meant(limit: Decimal) -> bool:
+    """Whether a person can mean this as a limit, or as what it is raised by."""
+    places = limit.as_tuple().exponent
+    return limit <= DEAREST and isinstance(places, int) and places >= -PLACES
 
 
 def show(amount: Decimal, places: int = 2) -> str:

@@ -10,7 +10,7 @@ from abg.cli import client
 from abg.cli.status import no_such
 from abg.commands import option
 from abg.errors import ConfigError
-from abg.money import usd
+from abg.money import is_meant, usd
 
 __all__ = ["add_budget", "amount", "seconds"]
 
@@ -27,7 +27,9 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
         "raise", help="let a session, or a named budget, spend more (or less: --to)"
     )
     client.add_where(raising)
-    raising.add_argument("--session", metavar="NAME", help="the budget of this session")
+    raising.add_argument(
+        "--session", type=client.session_name, metavar="NAME", help="the budget of this session"
+    )
     raising.add_argument(
         "--budget",
         metavar="NAME",
@@ -85,9 +87,7 @@ def raise_budget(arguments: argparse.Namespace) -> int:
     said = client.post(address, "/abg/budgets/raise", body)
     print(_raised(arguments, said))
     if arguments.session is not None:
-        from abg.attribution import safe_name
-
-        name = safe_name(arguments.session)
+        name = arguments.session
         if name not in (status.get("sessions") or {}):
             print(f"abg: note: {no_such(name, status)}", file=sys.stderr)
     return 0
@@ -128,6 +128,8 @@ def limit(text: str) -> Decimal:
         raise argparse.ArgumentTypeError(f"no amount of USD: {text!r} (such as 2.00)") from None
     if value < 0:
         raise argparse.ArgumentTypeError(f"cannot be negative: {text}")
+    if not is_meant(value):
+        raise argparse.ArgumentTypeError(f"no amount of USD that could be meant: {text}")
     return value
 
 

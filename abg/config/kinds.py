@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
 from abg.config.tree import Items, Node, Scalar, Table
+from abg.money import is_meant
 
 __all__ = [
     "Amount",
@@ -70,11 +71,6 @@ _WHOLE = re.compile(r"[+-]?(?:0|[1-9][0-9_]*)")
 _NOT_FINITE = re.compile(r"[+-]?\.?(?:nan|inf|infinity)", re.IGNORECASE)
 _TRUE = frozenset(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"))
 _FALSE = frozenset(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"))
-
-DEAREST = Decimal(10) ** 12
-"""USD; an amount beyond it is a slip of the keyboard."""
-PLACES = 12
-"""Decimals of an amount at most."""
 
 
 def shown(node: Node) -> str:
@@ -142,8 +138,7 @@ class Amount(NamedTuple):
         amount = _number(node, "an amount of USD such as 5.00, or null for no limit")
         if amount < 0:
             raise Wrong(f"an amount cannot be negative: {shown(node)}")
-        exponent = amount.as_tuple().exponent
-        if amount > DEAREST or (isinstance(exponent, int) and exponent < -PLACES):
+        if not is_meant(amount):
             raise Wrong(f"no amount of USD that could be meant: {shown(node)}")
         return amount
 

@@ -193,6 +193,10 @@ class AdminTests(SynchronousTestCase):
         self.refused(400, "may not be negative", {"budget": "daily", "by_usd": -1})
         self.refused(400, "may not be negative", {"session": "s", "to_usd": "-1"})
         self.refused(400, "no limit", {"session": "s", "by_usd": 1})
+        for amount in ("1e-30", 1e-30, "1e13"):
+            self.refused(400, "could be meant", {"session": "s", "to_usd": amount})
+        for amount in ("1_000", "\u0665", " 5"):
+            self.refused(400, "not a decimal", {"session": "s", "to_usd": amount})
         self.refused(400, "either", {"session": "s"})
         self.refused(400, "either", {"session": "s", "by_usd": 1, "to_usd": 1})
         self.refused(400, "name a session", {"by_usd": 1})

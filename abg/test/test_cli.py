@@ -228,7 +228,16 @@ def test_a_limit_can_be_nothing_at_all(proxy):
 
 @pytest.mark.parametrize(
     "words",
-    [["--by", "0"], ["--by", "nan"], ["--by", "1", "--for", "1x"], ["--to=-1"], ["--to", "x"]],
+    [
+        ["--by", "0"],
+        ["--by", "nan"],
+        ["--by", "1_000"],
+        ["--by", "\u0665"],
+        ["--by", "1", "--for", "1x"],
+        ["--to=-1"],
+        ["--to", "x"],
+        ["--to", "1e-30"],
+    ],
 )
 def test_wrong_amounts_and_times_are_usage_errors(words, capsys):
     assert main(["budget", "raise", "--session", "s", *words]) == 2

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abg.money import as_written, show, show_exactly, usd
+from abg.money import as_written, is_meant, show, show_exactly, usd
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,37 @@ def test_what_is_an_amount(text, amount):
     assert usd(text) == Decimal(amount)
 
 
-@pytest.mark.parametrize("value", ["", "five", "NaN", "Infinity", "-inf", 5.0, True, None, [1]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "five",
+        "1_000",
+        "\u0665",
+        " 5",
+        "5\n",
+        ".",
+        "1e99999",
+        "NaN",
+        "Infinity",
+        "-inf",
+        5.0,
+        True,
+        None,
+        [1],
+    ],
+)
 def test_what_is_none(value):
     with pytest.raises(ValueError, match="not a"):
         usd(value)
+
+
+@pytest.mark.parametrize(
+    ("limit", "meant"),
+    [("0", True), ("1e-12", True), ("1e-13", False), ("1e12", True), ("1e13", False)],
+)
+def test_a_limit_is_one_that_can_be_meant(limit, meant):
+    assert is_meant(Decimal(limit)) is meant
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from abg.attribution import safe_name
 from abg.engine import Engine
 from abg.errors import AbgError
 from abg.ledger import sound
-from abg.money import ZERO, usd
+from abg.money import ZERO, as_written, is_meant, usd
 from abg.shapes import Shape
 from abg.tally import SessionTally
 
@@ -367,4 +367,6 @@ def _amount(body: dict[str, Any], key: str) -> Decimal:
         raise Refused(400, f"{key}: {error}") from None
     if amount < ZERO:
         raise Refused(400, f"{key} may not be negative")
+    if not is_meant(amount):
+        raise Refused(400, f"{key}: no amount of USD that could be meant: {as_written(value)}")
     return amount
