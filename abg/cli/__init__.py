@@ -11,9 +11,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from abg import __version__
+from abg.console import printable
 from abg.errors import AbgError, ConfigError
 
 __all__ = ["COMMANDS", "Command", "main"]
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if command is None:
         print(f"abg: {unknown(name)}", file=sys.stderr)
         return USAGE
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"abg {name}",
         description=command.summary[0].upper() + command.summary[1:] + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -85,6 +86,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE
     return _run(arguments)
+
+
+class Parser(argparse.ArgumentParser):
+    """Its complaints repeat what was typed, or what a script was given: as ``said`` does."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(said(message))
+
+
+def said(problem: object) -> str:
+    """A message whose lines steer no terminal, whatever names they repeat."""
+    return "\n".join(map(printable, str(problem).split("\n")))
 
 
 def _speak_any_tongue() -> None:
@@ -120,10 +133,10 @@ def _run(arguments: argparse.Namespace) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
     except ConfigError as problem:
-        print(f"abg: {problem}", file=sys.stderr)
+        print(f"abg: {said(problem)}", file=sys.stderr)
         return USAGE
     except AbgError as problem:
-        print(f"abg: {problem}", file=sys.stderr)
+        print(f"abg: {said(problem)}", file=sys.stderr)
         return FAILURE
     except BrokenPipeError:
         # The reader (head, less) has gone; a second complaint at exit would be noise.
@@ -132,7 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
     except OSError as problem:
         # A folder or file of the user's that is not as it should be, wherever it was met.
         where = f": {problem.filename}" if problem.filename else ""
-        print(f"abg: {problem.strerror or problem}{where}", file=sys.stderr)
+        print(f"abg: {said(problem.strerror or problem)}{said(where)}", file=sys.stderr)
         return FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED

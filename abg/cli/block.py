@@ -25,7 +25,13 @@ def add_unblock(parser: argparse.ArgumentParser) -> None:
 def _add_target(parser: argparse.ArgumentParser) -> None:
     client.add_where(parser)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("session", nargs="?", metavar="NAME", help="this session")
+    which.add_argument(
+        "session",
+        type=client.session_name,
+        nargs="?",
+        metavar="NAME",
+        help="this session",
+    )
     which.add_argument("--all", action="store_true", help="every session")
 
 

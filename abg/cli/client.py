@@ -26,6 +26,7 @@ __all__ = [
     "get",
     "places",
     "post",
+    "session_name",
     "status",
     "who",
 ]
@@ -47,6 +48,16 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help="the configuration that the proxy was started with"
     )
+
+
+def session_name(text: str) -> str:
+    """The session that an argument names, as abg writes it: bytes that are no text, and what would
+    steer a terminal, end here."""
+    from abg.attribution import safe_name
+
+    if not text:
+        raise argparse.ArgumentTypeError("a session has a name")
+    return safe_name(text)
 
 
 def status(arguments: argparse.Namespace, *, timeout: float = 5.0) -> tuple[Address, Any]:
@@ -111,7 +122,9 @@ def post(address: Address, path: str, body: Mapping[str, Any], *, timeout: float
         NotRunning: it has gone meanwhile.
         Refused: it will not; says why.
     """
-    payload = json.dumps({"who": who(), **body}, default=str).encode()
+    from abg.ledger import sound
+
+    payload = json.dumps(sound({"who": who(), **body}), default=str).encode()
     headers = {"content-type": "application/json", "x-abg-admin-token": admin_token()}
     try:
         answer = request(address, "POST", path, payload, headers, timeout=timeout)

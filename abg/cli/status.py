@@ -19,7 +19,13 @@ def add_status(parser: argparse.ArgumentParser) -> None:
 
 def add_reset(parser: argparse.ArgumentParser) -> None:
     client.add_where(parser)
-    parser.add_argument("--session", metavar="NAME", required=True, help="whose budget")
+    parser.add_argument(
+        "--session",
+        type=client.session_name,
+        metavar="NAME",
+        required=True,
+        help="whose budget",
+    )
     parser.set_defaults(run=reset)
 
 
@@ -41,10 +47,9 @@ def show_status(arguments: argparse.Namespace) -> int:
 
 def reset(arguments: argparse.Namespace) -> int:
     """Start a session's budget again; the ledger keeps its history."""
-    from abg.attribution import safe_name
     from abg.home.present import money
 
-    name = safe_name(arguments.session)
+    name = arguments.session
     address, status = client.find(arguments.url, arguments.config, session=name)
     if not _is_known(name, status):
         _, status = client.status(arguments)

@@ -16,7 +16,9 @@ __all__ = ["add_token", "keyring"]
 def add_token(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="what", metavar="new|list|revoke", required=True)
     new = commands.add_parser("new", help="a token for a session; it is shown once")
-    new.add_argument("--session", metavar="NAME", required=True, help="where it spends")
+    new.add_argument(
+        "--session", type=client.session_name, metavar="NAME", required=True, help="where it spends"
+    )
     new.add_argument(
         "--budget", type=amount, metavar="USD", help="the session's budget (default: configured)"
     )
