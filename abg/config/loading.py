@@ -260,6 +260,7 @@ class _Reading:
         if told:
             raise ConfigError(without_keys("\n".join(told)))
         config = Config(**values, source=source.path if source else None)
+        _check_ledger(config)
         _check_loop(config)
         return config
 
@@ -308,6 +309,26 @@ def unknown(name: str) -> str:
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:60])
     near = nearest(name.replace("-", "_"), list(KEYS))
     return f"{shown}: {near} (unknown key)" if near else f"{shown}: unknown key"
+
+
+def _check_ledger(config: Config) -> None:
+    """Lines of calls are appended to no file that is something else."""
+    if config.ledger_file is None:
+        return
+    others = {"the configuration itself": config.source, "the ca_file": config.ca_file}
+    for vendor, where in config.credentials.items():
+        kind, _, path = where.partition(":")
+        others[f"the key for {vendor}"] = Path(path) if kind == "file" else None
+    for what, other in others.items():
+        if other is not None and _same(config.ledger_file, other):
+            raise ConfigError(f"ledger_file: {config.ledger_file} is {what}; name another file")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return one == other
 
 
 def _check_loop(config: Config) -> None:

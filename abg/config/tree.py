@@ -8,6 +8,7 @@ here needs them, and an alias can blow a small file up to gigabytes. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Union
 
@@ -23,6 +24,7 @@ LARGE_FILE = 10_000
 
 DEEPEST = 16
 
+_GLUED = re.compile(r"[\s-]*([A-Za-z_][\w-]{0,60})[:=](?=[^\s:=/])")
 _NULLS = frozenset(("", "~", "null", "Null", "NULL"))
 
 
@@ -97,7 +99,8 @@ def parse_tree(raw: bytes) -> tuple[Table, list[Problem]]:
         return Table(()), problems
     if not isinstance(root, Table):
         kind = "a list" if isinstance(root, Items) else "a single text"
-        problems.append(Problem(root.line, f"the file holds {kind}, not keys and values"))
+        why = f"the file holds {kind}, not keys and values"
+        problems.append(Problem(root.line, why + _glued(raw.decode("utf-8-sig"), root.line, 1)))
         return Table(()), problems
     return root, problems
 
@@ -134,7 +137,18 @@ def _read(text: str, problems: list[Problem]) -> Node | None:
         why = error.problem or error.context or "no reason given"
         if "'\\t'" in why:
             why += " (indent by spaces, not by tabs)"
-        raise _NotYaml(0 if mark is None else mark.line + 1, f"this is not YAML: {why}") from None
+        line = 0 if mark is None else mark.line + 1
+        hint = _glued(text, line - 2, 3)
+        raise _NotYaml(line, f"this is not YAML: {why}{hint}") from None
+
+
+def _glued(text: str, first: int, lines: int) -> str:
+    """The usual reason why lines are no keys and values: ``port:5``, which is one word to YAML."""
+    for line in text.splitlines()[max(0, first - 1) : max(0, first - 1 + lines)]:
+        found = _GLUED.match(line)
+        if found:
+            return f' (write "{found[1]}: " with a space after the colon)'
+    return ""
 
 
 class _Reader:

@@ -51,6 +51,30 @@ def test_an_empty_file_is_the_defaults(text: str) -> None:
     assert read(text) == evolve(Config(), source=Path(NAME))
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("ledger_file: conf.yaml", "the configuration itself"),
+        ("ledger_file: link", "the configuration itself"),
+        ("ledger_file: ca.pem\nca_file: ca.pem", "the ca_file"),
+        ("ledger_file: new\ncredentials: {openai: file:new}", "the key for openai"),
+        ("ledger_file: l\ncredentials: {openai: env:A}", ""),
+    ],
+)
+def test_no_ledger_is_appended_to_a_file_that_is_something_else(
+    tmp_path: Path, text: str, what: str
+) -> None:
+    path = tmp_path / "conf.yaml"
+    path.write_text(text)
+    (tmp_path / "ca.pem").write_text("x")
+    (tmp_path / "link").symlink_to(path)
+    if not what:
+        assert parse_config(text, str(path)).ledger_file == tmp_path / "l"
+        return
+    with pytest.raises(ConfigError, match=f"is {what}; name another file"):
+        parse_config(text, str(path))
+
+
 def test_the_defaults_as_users_know_them() -> None:
     config = Config()
     assert (config.session_budget_usd, config.daily_budget_usd) == (Decimal(5), Decimal(20))
@@ -160,6 +184,11 @@ def test_the_users_home_is_known_in_paths(monkeypatch: pytest.MonkeyPatch) -> No
         ("qwertz: 5", "1: qwertz: unknown key"),
         ('"a\\nb": 5', "1: a\N{REPLACEMENT CHARACTER}b: unknown key"),
         ("<<: {port: 1}", "1: <<: unknown key"),
+        ("port:5", '1: the file holds a single text, not keys and values (write "port: " with a'),
+        ("# a\nport=5", '2: the file holds a single text, not keys and values (write "port: "'),
+        ("warn_at: 1\nport:5\n", '(write "port: " with a space after the colon)'),
+        ("budgets:\n- name:a\n  limit_usd: 1", '(write "name: " with a space after the colon)'),
+        ("https://port", "the file holds a single text, not keys and values"),
         ("session_budget_usd: five", "1: session_budget_usd: an amount of USD such as 5.00, or"),
         ("session_budget_usd: five", "not five"),
         ("session_budget_usd: '5'", 'not "5": write it without quotes'),
