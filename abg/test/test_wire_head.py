@@ -10,14 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from abg.test.test_exchange_contract import REFUSED
+from abg.wire.answer_head import BadAnswer, read_answer
+from abg.wire.fields import head_end
 from abg.wire.framing import answer_head, bodiless, declared_length, plain_refusal
 from abg.wire.head import (
-    BadAnswer,
     BadRequest,
     HeadReader,
     guess_request,
-    head_end,
-    read_answer,
     read_request,
     suspicious_start,
 )
@@ -280,6 +279,7 @@ def test_a_remembered_head_is_read_like_a_new_one(
         (b"HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", b"GET", 0, False, True),
         (b"HTTP/1.1 100 Continue\r\n\r\n", b"GET", 0, False, True),
         (b"HTTP/1.1 200 OK\r\nX: 1\r\nX: 2\r\n\r\n", b"HEAD", 0, False, True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"CONNECT", 0, False, False),
     ],
 )
 def test_what_an_answer_head_says(

@@ -662,10 +662,24 @@ class Vendors(TestCase):
             ],
         )
 
+    async def test_what_a_proxy_may_say_beside_its_yes(self) -> None:
+        port = await self.serve_tls("vendor.test")
+        for said in (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nContent-Length: 8\r\n\r\n",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 X\r\nA: b\r\n\r\nHTTP/1.1 204 OK\r\n\r\n",
+        ):
+            proxy_port, _ = await self.proxy(port, yes=said)
+            proxies = Proxies.from_environment({"https_proxy": f"127.0.0.1:{proxy_port}"})
+            pool = self.pool(ca_file=str(self.authority.file), proxies=proxies)
+            listener = await self.ask(pool, "https://vendor.test")
+            self.assertEqual(listener.body, b"hello")
+
     async def test_a_proxy_that_will_not(self) -> None:
         await self.listen()
         for said, words in (
             (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "407"),
+            (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "101"),
             (b"what?\r\n\r\n", "HTTP"),
             (b"", "without an answer"),
             (b"HTTP/1.1 200 OK\r\n\r\nsurplus", "more than"),
@@ -702,11 +716,16 @@ class Vendors(TestCase):
         listener = await self.ask(pool, "https://vendor.test")
         self.assertEqual(listener.failed, "connect_timeout")
 
-    async def proxy(self, port: int, said: bytes | None = b"go") -> tuple[int, list[bytes]]:
+    async def proxy(
+        self,
+        port: int,
+        said: bytes | None = b"go",
+        yes: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n",
+    ) -> tuple[int, list[bytes]]:
         """A proxy that leads to ``port`` (``through``: without being asked), or says something
         else; and what it was told."""
         seen: list[bytes] = []
-        factory = Factory.forProtocol(lambda: ProxyProtocol(seen, port, said))
+        factory = Factory.forProtocol(lambda: ProxyProtocol(seen, port, said, yes))
         factory.noisy = False
         listening: Any = await serverFromString(reactor, "tcp:0:interface=127.0.0.1").listen(
             factory
@@ -717,10 +736,11 @@ class Vendors(TestCase):
 
 
 class ProxyProtocol(Protocol):
-    def __init__(self, seen: list[bytes], port: int, said: bytes | None) -> None:
+    def __init__(self, seen: list[bytes], port: int, said: bytes | None, yes: bytes) -> None:
         self._seen = seen
         self._port = port
         self._said = said
+        self._yes = yes
         self._first = b""
         self._other: Any = None
 
@@ -751,7 +771,7 @@ class ProxyProtocol(Protocol):
         if self._said == b"through":
             other.transport.write(self._first)
         else:
-            transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            transport.write(self._yes)
         transport.resumeProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -17,11 +17,11 @@ from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 
+from abg.wire.fields import head_end
 from abg.wire.head import (
     BadRequest,
     RequestHead,
     guess_request,
-    head_end,
     read_request,
     suspicious_start,
 )

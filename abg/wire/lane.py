@@ -26,7 +26,8 @@ from twisted.python.failure import Failure
 
 from abg.wire.chunked import ChunkedBody, MalformedBody
 from abg.wire.client import ClientConnection
-from abg.wire.head import BadRequest, HeadReader, guess_request, head_end, suspicious_start
+from abg.wire.fields import head_end
+from abg.wire.head import BadRequest, HeadReader, guess_request, suspicious_start
 from abg.wire.lane_exchange import LaneExchange
 
 if TYPE_CHECKING:

@@ -117,7 +117,7 @@ class RunningCall:
                 self._pieces.append(last)
         self._ended = True
         if self._connection is not None:
-            self._connection.end()
+            self._connection.uploaded()
 
     def pause(self) -> None:
         if not self.paused:
@@ -182,7 +182,7 @@ class RunningCall:
             self._pieces.clear()
             self.upstream_full(False)
             if self._ended:
-                connection.end()
+                connection.uploaded()
         if self.paused:
             transport: Any = connection.transport
             transport.pauseProducing()

@@ -24,7 +24,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from abg.errors import AbgError
-from abg.wire.head import BadAnswer, head_end, no_answer, read_answer
+from abg.wire.answer_head import AnswerHead, BadAnswer, no_answer, read_answer
+from abg.wire.fields import head_end
 
 __all__ = [
     "NO_PROXIES",
@@ -208,27 +209,30 @@ class _Tunnel(Protocol):
             self._inner.dataReceived(data)
             return
         self._buffer += data
-        end = head_end(self._buffer)
-        if not end:
-            if len(self._buffer) > _HEAD_BYTES:
-                self._refuse(f"{self._name} answered with too large a head")
-            elif no_answer(self._buffer):
-                self._refuse(f"{self._name} did not answer in HTTP")
-            return
-        try:
-            answer = read_answer(self._buffer[:end], b"CONNECT")
-        except BadAnswer as error:
-            self._refuse(f"{self._name} did not answer in HTTP: {error}")
-            return
+        while end := head_end(self._buffer):
+            try:
+                answer = read_answer(self._buffer[:end], b"CONNECT")
+            except BadAnswer as error:
+                self._refuse(f"{self._name} did not answer in HTTP: {error}")
+                return
+            self._buffer = self._buffer[end:]
+            if answer.status >= 200 or answer.status == 101:
+                self._answered(answer)
+                return
+        if len(self._buffer) > _HEAD_BYTES:
+            self._refuse(f"{self._name} answered with too large a head")
+        elif no_answer(self._buffer):
+            self._refuse(f"{self._name} did not answer in HTTP")
+
+    def _answered(self, answer: AnswerHead) -> None:
         if not 200 <= answer.status < 300:
             reason = answer.reason.decode("latin-1")
             self._refuse(f"{self._name} answered {answer.status} {reason}".rstrip())
             return
-        if len(self._buffer) > end:
+        if self._buffer:
             # The other end speaks only when it has been spoken to.
             self._refuse(f"{self._name} sent more than its answer")
             return
-        self._buffer = b""
         self._enter()
 
     def _enter(self) -> None:

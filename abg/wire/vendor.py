@@ -13,15 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener, IPushProducer
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from abg.wire.answer_head import AnswerHead, BadAnswer, no_answer, read_answer
 from abg.wire.chunked import ChunkedBody, MalformedBody
-from abg.wire.head import AnswerHead, BadAnswer, head_end, no_answer, read_answer
+from abg.wire.fields import head_end
 from abg.wire.outlet import Sender
 from abg.wire.tcpstate import acknowledged_bytes, before_loss, look, tcp_below
+from abg.wire.upload import Upload
 
 if TYPE_CHECKING:
     from twisted.internet import tcp
@@ -32,13 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["VendorConnection"]
 
-_WHOLE, _SLICE = 65_536, 524_288
-"""Bodies up to the first size go out with their head; larger ones in slices of the second."""
+_WHOLE = 65_536
+"""Bodies up to this size go out with their head."""
 
 IDLE, ANSWER_HEAD, COUNTED, CHUNKED, UNTIL_CLOSE, CLOSED = range(6)
 
 
-@implementer(IHandshakeListener, IPushProducer)
+@implementer(IHandshakeListener)
 class VendorConnection(Protocol):
     """See the module's text.
 
@@ -64,10 +66,7 @@ class VendorConnection(Protocol):
         # The request's way out.
         self._sender: Any = None
         self._send: Any = None
-        self._body: bytes | memoryview = b""
-        self._offset = 0
-        self._full = False
-        self._uploading = False
+        self._upload: Upload | None = None
         # Whether the request was received at all, as far as the kernel knows: bytes read from its
         # socket, and those that the vendor had acknowledged when the call began.
         self._read = 0
@@ -139,7 +138,8 @@ class VendorConnection(Protocol):
             rest = self._read_head(call, data)
             if rest is None or self.call is not call:
                 return
-            data, phase = rest, self._phase
+            data = rest
+            phase = self._phase
         if phase == COUNTED:
             left = self._left - len(data)
             if left < 0:
@@ -180,7 +180,8 @@ class VendorConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         phase, self._phase = self._phase, CLOSED
         self.pool.left(self)
-        self._body = b""
+        if self._upload is not None:
+            self._upload.forget()
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.handshake_failed(reason)
@@ -220,78 +221,37 @@ class VendorConnection(Protocol):
         self._phase = ANSWER_HEAD
         self._interim = 0
         self._keep = True
-        self._heard = self._untouched = False
+        self._heard = False
+        self._untouched = False
         self._reused = reused
         if not reused:
             self._acked = None
         if body is not None and len(body) < _WHOLE:
             self._send(head + body if body else head)
             return
-        transport: Any = self.transport
         call.sent = False
-        self._uploading = True
-        self._full = False
-        transport.registerProducer(self, True)
-        if body is None:
-            self._send(head)
-            return
-        # A view, so that only what the socket does not take is copied.
-        self._body = memoryview(body)
-        self._offset = max(0, _SLICE - len(head))
-        self._send(head + body[: self._offset])
-        self._push()
+        self._upload = Upload(self, self._sender)
+        self._upload.begin(head, body)
 
     def write(self, data: bytes) -> None:
         """A piece of a streamed body, framed."""
-        if self._uploading:
+        if self._upload is not None:
             self._send(data)
 
-    def end(self) -> None:
-        """The streamed body is complete."""
-        self._uploaded()
-
-    def _push(self) -> None:
-        """Hand the body on for as long as the transport takes it."""
-        body, size = self._body, len(self._body)
-        while self._uploading and not self._full:
-            offset = self._offset
-            if offset >= size:
-                self._uploaded()
-                return
-            self._offset = offset + _SLICE
-            self._sender.send_view(body[offset : offset + _SLICE])
-
-    def _uploaded(self) -> None:
-        if self._uploading:
-            transport: Any = self.transport
-            self._uploading = False
-            self._body = b""
+    def uploaded(self) -> None:
+        """The whole body was handed to the transport, or is not wanted any more."""
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.end()
             if self.call is not None:
                 self.call.sent = True
-            transport.unregisterProducer()
             self.let_go()
 
     def let_go(self) -> None:
         """Have the call keep its body no longer than it may have to be sent again."""
         call = self.call
-        if call is not None and not self._uploading and not self.untouched():
+        if call is not None and self._upload is None and not self.untouched():
             call.let_go()
-
-    def pauseProducing(self) -> None:
-        self._full = True
-        if self.call is not None and not self._body:
-            self.call.upstream_full(True)
-
-    def resumeProducing(self) -> None:
-        self._full = False
-        self.since = self.pool.now
-        if self._body:
-            self._push()
-        elif self.call is not None:
-            self.call.upstream_full(False)
-
-    def stopProducing(self) -> None:
-        """The connection is lost; ``connectionLost`` follows."""
 
     # The answer
 
@@ -351,15 +311,16 @@ class VendorConnection(Protocol):
 
     def _finish(self, call: RunningCall) -> None:
         """The answer is complete."""
-        self.call = self._chunks = None
+        self.call = None
+        self._chunks = None
         self._phase = IDLE
         if call.paused:
             transport: Any = self.transport
             transport.resumeProducing()
-        if self._uploading:
+        if self._upload is not None:
             # Answered before the request was sent: the rest would be read as another one.
             self._keep = False
-            self._uploaded()
+            self.uploaded()
         if self._keep and not self.closing:
             self.pool.keep(self)
         else:
@@ -394,7 +355,8 @@ class VendorConnection(Protocol):
         self.call = self._waiting = None
         self.closing = True
         self._phase = CLOSED
-        self._body = b""
+        if self._upload is not None:
+            self._upload.forget()
         transport: Any = self.transport
         self._sender.forget()
         transport.abortConnection()
