@@ -183,7 +183,13 @@ def budgets_of(
 def prices_of(node: Table, name: str, problems: list[Problem]) -> Mapping[str, Any]:
     """The rows of ``prices``, each read as the price table will read it."""
     found: dict[str, Any] = {}
+    lines: dict[str, int] = {}
     for model, line, row in node.rows:
+        first = lines.setdefault(model.lower(), line)
+        if first != line:
+            text = f"{name}: {model}: line {first} has a model of this name, but for its case"
+            problems.append(Problem(line, text))
+            continue
         try:
             found[model] = _price(row, model, f"{name}: {model}")
         except Wrong as wrong:

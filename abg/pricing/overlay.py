@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
+
 from abg.errors import ConfigError
 from abg.pricing.rows import Model, parse_model
 
@@ -14,7 +16,7 @@ __all__ = ["laid_over"]
 def laid_over(
     models: Mapping[str, Model], known: Mapping[str, str], rows: Mapping[str, Any], at: str
 ) -> Mapping[str, Model]:
-    """All models of a table with a user's rows over them.
+    """All models of a table with a user's rows over them, these last and in their order.
 
     Args:
         known: the table's names and aliases in lower case, each with the name of its model.
@@ -25,6 +27,7 @@ def laid_over(
     """
     all_models = dict(models)
     owner: dict[str, str] = {}
+    laid: dict[str, Model] = {}
     for name, block in rows.items():
         where = f"{at}: {name}"
         before = all_models.get(name) or all_models.get(known.get(str(name).lower(), ""))
@@ -39,5 +42,11 @@ def laid_over(
         elif before is not None:
             # A row for what was an alias: it takes that one name, and those it says itself.
             model = Model(name, model.rows, own, "user")
+        all_models.pop(model.name, None)
         all_models[model.name] = model
+        laid[name] = model
+    for name, model in laid.items():
+        # An alias that it only keeps from the row before may be another's by the user's word.
+        kept = tuple(a for a in model.aliases if owner.get(a.lower(), name) == name)
+        all_models[model.name] = evolve(model, aliases=kept)
     return all_models

@@ -103,12 +103,15 @@ class PriceTable:
     @_known.default
     def _index(self) -> Mapping[str, str]:
         known: dict[str, str] = {}
-        # A user's words come last: they win, also where they name what the table knows.
-        for origin in ("table", "user"):
-            models = [model for model in self.models.values() if model.origin == origin]
-            for model in models:
+        for model in self.models.values():
+            if model.origin == "table":
                 known.update((alias.lower(), model.name) for alias in model.aliases)
-            known.update((model.name.lower(), model.name) for model in models)
+        known.update((m.name.lower(), m.name) for m in self.models.values() if m.origin == "table")
+        # A user's words win, also where they name what the table knows; his file's last of all.
+        for model in self.models.values():
+            if model.origin == "user":
+                words = (*model.aliases, model.name)
+                known.update((word.lower(), model.name) for word in words)
         return known
 
     @_unlisted.default

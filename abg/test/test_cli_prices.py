@@ -201,7 +201,7 @@ def test_update_shows_asks_and_writes(
     assert "claude-opus-5-5" not in out
     assert sorted(json.loads(target.read_text())["models"]) == ["claude-new", "claude-opus-5-5"]
     assert "nothing to change: 2 models of litellm agree" in prices("update", "--from", source)[1]
-    assert "your own rows: 2 (claude-opus-5-5, claude-new)\n  those of " in prices("check")[1]
+    assert "your own rows: 2 (claude-new, claude-opus-5-5)\n  those of " in prices("check")[1]
     assert "source            your own row, litellm, as of 20" in prices("show", "claude-new")[1]
 
 

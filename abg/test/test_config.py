@@ -298,6 +298,10 @@ def test_the_users_home_is_known_in_paths(monkeypatch: pytest.MonkeyPatch) -> No
         ("unknown_model: cheap", "dearest, block, or a price row; not cheap"),
         ("unknown_model:\n  vendor: openai\n  inptu: 1\n", "3: unknown_model: unknown key 'inptu'"),
         ("port: 1\nport: 2", "2: port: duplicate key, it stands in line 1 already"),
+        (
+            "prices:\n  A: {input: 1, output: 1}\n  a: {input: 2, output: 1}",
+            "3: prices: a: line 2 has a model of this name, but for its case",
+        ),
         ("budgets: [{name: a, name: b, limit_usd: 1}]", "1: name: duplicate key"),
         ("? [a]\n: b\n", "1: a key is a word"),
         ("- a\n- b", "1: the file holds a list, not keys and values"),

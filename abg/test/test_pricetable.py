@@ -324,6 +324,28 @@ def test_a_user_s_alias_wins_over_the_table() -> None:
     assert table.resolve("anthropic", "claude-haiku-4-5").price == "table"
 
 
+def test_a_user_s_words_win_over_those_of_the_price_file() -> None:
+    def row(usd: int, *aliases: str) -> dict[str, Any]:
+        more = {"aliases": list(aliases)} if aliases else {}
+        return {"vendor": "openai", "input": str(usd), "output": str(usd), **more}
+
+    models = {"gpt-5.4": row(7), "theirs": row(8, "one", "two")}
+    table = TABLE.with_file(json.dumps({"models": models}).encode(), "prices.json")
+    for rows, name, owner in (
+        ({"mine": row(1, "gpt-5.4")}, "gpt-5.4", "mine"),
+        ({"mine": row(1, "theirs", "one")}, "theirs", "mine"),
+        ({"mine": row(1, "theirs", "one")}, "one", "mine"),
+        ({"mine": row(1, "theirs", "one")}, "two", "theirs"),
+        ({"one": row(1)}, "one", "one"),
+        ({"one": row(1)}, "theirs", "theirs"),
+        # An alias that a row keeps is another row's, whichever stands first.
+        ({"mine": row(1, "one"), "theirs": row(2)}, "one", "mine"),
+        ({"theirs": row(2), "mine": row(1, "one")}, "one", "mine"),
+        ({"mine": row(1, "one"), "theirs": row(2)}, "two", "theirs"),
+    ):
+        assert table.with_overrides(rows).resolve("openai", name).name == owner, rows
+
+
 @pytest.mark.parametrize(
     ("names", "taken"),
     [
