@@ -33,7 +33,8 @@ def columns(rows: Iterator[Row] | Sequence[Row]) -> Iterator[str]:
 
 def _numeric(cell: str) -> bool:
     # All of it: an id or a session's name may begin with a digit.
-    return cell == "none" or not cell.strip("$-0123456789,.%")
+    # A star marks a rate that is not listed.
+    return cell == "none" or not cell.removesuffix("*").strip("$-0123456789,.%")
 
 
 def money(amount: Any) -> str:
