@@ -9,6 +9,7 @@ RFC 8878 (zstd frames and blocks).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from abg.errors import UnreadableBody
@@ -105,18 +106,26 @@ class _Stages:
         self._size = 0
 
     def feed(self, data: bytes) -> bytes:
-        for stage in self._stages:
-            if not data:
-                return b""
-            data = stage.feed(data, self._at_once)
-        self._size += len(data)
-        if self._size > self._longest:
-            raise _too_much()
+        try:
+            for stage in self._stages:
+                if not data:
+                    return b""
+                data = stage.feed(data, self._at_once)
+            self._size += len(data)
+            if self._size > self._longest:
+                raise _too_much()
+        except UnreadableBody as error:
+            error.unpacked += self._size
+            raise
         return data
 
     def end(self) -> bytes:
         for stage in self._stages:
-            stage.check_end()
+            try:
+                stage.check_end()
+            except UnreadableBody as error:
+                error.unpacked += self._size
+                raise
         return b""
 
 
@@ -142,10 +151,10 @@ class _Zlib:
                 try:
                     out.append(self._object.decompress(piece, most + 1))
                 except zlib.error:
-                    raise UnreadableBody("damaged") from None
+                    raise _unreadable("damaged", out) from None
                 most -= len(out[-1])
                 if most < 0:
-                    raise _too_much()
+                    raise _too_much(out)
                 piece = self._object.unused_data
                 if self._object.eof:
                     self._object = None
@@ -208,7 +217,7 @@ class _Brotli:
         except self._error:
             raise UnreadableBody("damaged") from None
         if len(piece) > most or not self._object.can_accept_more_data():
-            raise _too_much()
+            raise _too_much([piece])
         return piece
 
     def check_end(self) -> None:
@@ -239,10 +248,10 @@ class _Zstd:
                 try:
                     out.append(self._object.decompress(piece))
                 except self._error:
-                    raise UnreadableBody("damaged") from None
+                    raise _unreadable("damaged", out) from None
                 most -= len(out[-1])
                 if most < 0:
-                    raise _too_much()
+                    raise _too_much(out)
                 piece = b""
                 if self._object.eof:
                     piece = self._object.unused_data
@@ -260,5 +269,11 @@ def _one_more(begun: int) -> int:
     return begun + 1
 
 
-def _too_much() -> UnreadableBody:
-    return UnreadableBody("it unpacks to too much")
+def _too_much(out: Sequence[bytes] = ()) -> UnreadableBody:
+    return _unreadable("it unpacks to too much", out)
+
+
+def _unreadable(why: str, out: Sequence[bytes]) -> UnreadableBody:
+    error = UnreadableBody(why)
+    error.unpacked = sum(map(len, out))
+    return error

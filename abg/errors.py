@@ -22,4 +22,7 @@ class LedgerUnavailable(AbgError):
 
 
 class UnreadableBody(AbgError):
-    """A request body that no reader understands (not JSON, unknown compression, too deep)."""
+    """A body that no reader understands (not JSON, unknown compression, too deep)."""
+
+    unpacked = 0
+    """Bytes of a compressed one that could be read before."""

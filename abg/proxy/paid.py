@@ -32,7 +32,7 @@ PLAIN, PLAIN_TIMES = 16_000_000, 100
 """How large a compressed body may become: so many bytes, or so many times its own; never more
 than ``max_body_mb``. Eight kilobytes that became 100 MB of JSON took ten seconds and 2 GB."""
 UNPACKED = 8
-"""How much larger a compressed body that nobody can read is taken to be."""
+"""How much larger a compressed body that nobody can read is taken to be at least."""
 
 
 class PaidHouse(StrictHouse, Protocol):
@@ -131,13 +131,13 @@ class PaidCall(Passage):
 
     def _ask(self, body: bytes) -> None:
         config, dialect = self._corridor.config, self._dialect
-        plain = self._plain(body)
+        plain, size = self._plain(body)
         call = dialect.read_call(self._route.endpoint, plain or b"")
         model = safe_model(call.model)
         if model is not call.model:
             call = evolve(call, model=model)
         if plain is None:
-            call = evolve(call, readable=False, body_bytes=len(body) * UNPACKED)
+            call = evolve(call, readable=False, body_bytes=size)
         elif plain is not body:
             # A compressed body is forwarded as it came: abg adds nothing to it.
             call = evolve(call, include_usage=True)
@@ -160,17 +160,18 @@ class PaidCall(Passage):
         self._flight = flight
         self._decided(flight)
 
-    def _plain(self, body: bytes) -> bytes | None:
-        """The body, decompressed; None if nobody can."""
+    def _plain(self, body: bytes) -> tuple[bytes | None, int]:
+        """The body, decompressed; if nobody can, None and the size that it is taken to have."""
         encoding = self._papers.coding
         if not encoding or not body:
-            return body
+            return body, len(body)
         try:
             most = min(self._corridor.max_body, max(PLAIN, PLAIN_TIMES * len(body)))
             decoder = decoder_for(encoding, most)
-            return body if decoder is None else decoder.feed(body) + decoder.end()
-        except UnreadableBody:
-            return None
+            plain = body if decoder is None else decoder.feed(body) + decoder.end()
+        except UnreadableBody as error:
+            return None, max(len(body) * UNPACKED, error.unpacked)
+        return plain, len(plain)
 
     def _decided(self, flight: Flight) -> None:
         if self._done or flight.decision is None:
@@ -231,7 +232,14 @@ class PaidCall(Passage):
         ):
             # A chunk is taken out again, or a last one put in: the vendor's length is not ours.
             kept = without(kept, b"content-length")
+        if self._decoder is not None and not self._sealed:
+            kept = without(kept, b"content-encoding")
         return kept
+
+    def _prepare_decoder(self, headers: Headers) -> None:
+        super()._prepare_decoder(headers)
+        # The chunk that was not asked for by the client is taken out again: he gets it unpacked.
+        self._sealed = self._sealed and not self._added_usage
 
     def answer_head(self, status: int, reason: bytes, headers: Headers, has_body: bool) -> None:
         if self._flight is not None:
@@ -247,7 +255,7 @@ class PaidCall(Passage):
         assert flight is not None
         ending = self._ending
         if ending is not None:
-            if ending.message and self._decoder is None:
+            if ending.message and not self._sealed:
                 return self._feed_last(flight, ending, data)
             ending.last = data
         relayed = flight.feed(data)
@@ -316,7 +324,7 @@ class PaidCall(Passage):
         if self._done or ending is None or ending.message:
             return
         ending.message, ending.reason = message, reason
-        if ending.between or self._decoder is not None:
+        if ending.between or self._sealed:
             self._end_stream(ending)
 
     def _feed_last(self, flight: Flight, ending: Ending, data: bytes) -> bytes:
@@ -341,7 +349,7 @@ class PaidCall(Passage):
         assert flight is not None
         assert flight.meter is not None
         assert vendor is not None
-        words = b"" if self._decoder else self._dialect.cut(flight.meter, ending.message)
+        words = b"" if self._sealed else self._dialect.cut(flight.meter, ending.message)
         self._meter_end(False)
         self._land("cut", reason=ending.reason)
         vendor.abort()

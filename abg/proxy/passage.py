@@ -64,6 +64,8 @@ class Passage(ABC):
         self._answered = False
         self._done = False
         self._decoder: Decoder | None = None
+        self._sealed = False
+        """The client gets the answer compressed, as it came: nothing is taken out or put in."""
 
     @abstractmethod
     def start(self) -> None: ...
@@ -110,11 +112,23 @@ class Passage(ABC):
             if relayed:
                 self._exchange.write(relayed)
         else:
-            try:
-                self._meter(self._decoder.feed(data))
-            except UnreadableBody:
-                self._metering = False
+            self._unpack(self._decoder, data)
+
+    def _unpack(self, decoder: Decoder, data: bytes) -> None:
+        try:
+            relayed = self._meter(decoder.feed(data))
+        except UnreadableBody:
+            self._metering = False
+            if not self._sealed:
+                assert self._vendor is not None
+                self._vendor.abort()
+                self.answer_failed("malformed", "its compressed answer cannot be read")
+                return
+            relayed = b""
+        if self._sealed:
             self._exchange.write(data)
+        elif relayed:
+            self._exchange.write(relayed)
 
     def answer_flush(self) -> None:
         if not self._done:
@@ -126,7 +140,7 @@ class Passage(ABC):
         rest = self._meter_end(True)
         self._land("complete")
         self._leave()
-        if rest and self._decoder is None:
+        if rest and not self._sealed:
             self._exchange.write(rest)
         self._exchange.finish()
 
@@ -137,7 +151,7 @@ class Passage(ABC):
         message = f"{self._upstream_name()}: {message}"
         if self._answered:
             rest = self._meter_end(False)
-            if rest and self._decoder is None:
+            if rest and not self._sealed:
                 self._exchange.write(rest)
             self._land("upstream_cut", reason=message)
             self._leave()
@@ -198,12 +212,16 @@ class Passage(ABC):
         return for_client(headers)
 
     def _prepare_decoder(self, headers: Headers) -> None:
+        coding = b""
         for name, value in headers:
             if len(name) == 16 and name.lower() == b"content-encoding":
-                try:
-                    self._decoder = decoder_for(value)
-                except UnreadableBody:
-                    self._metering = False
+                coding += b"," + value
+        if coding:
+            try:
+                self._decoder = decoder_for(coding)
+            except UnreadableBody:
+                self._metering = False
+            self._sealed = self._decoder is not None
 
     def _send(self, body: bytes | None) -> None:
         route, router, length = self._route, self._corridor.router, self._exchange.content_length

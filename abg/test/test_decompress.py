@@ -58,6 +58,23 @@ def test_no_coding(encoding: bytes | None) -> None:
     assert decoder_for(encoding) is None
 
 
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_how_much_could_be_read_is_known(name: str) -> None:
+    encoding, pack = CODINGS[name]
+    packed = pack(TEXT)
+    for pieces, times in (
+        ((packed + b"junk",), 1),
+        ((packed, b"junk"), 1),
+        ((packed, packed, b"junk"), 2),
+    ):
+        with pytest.raises(UnreadableBody) as caught:
+            unpacked(encoding, *pieces)
+        assert caught.value.unpacked == len(TEXT) * times
+    with pytest.raises(UnreadableBody) as caught:
+        unpacked(encoding, packed, packed[:-1])
+    assert caught.value.unpacked >= len(TEXT)
+
+
 @pytest.mark.parametrize("encoding", [b"compress", b"gzip, rot13", b"*", b"gzip;q=1"])
 def test_an_unknown_coding(encoding: bytes) -> None:
     with pytest.raises(UnreadableBody):

@@ -265,6 +265,79 @@ def test_a_compressed_answer_is_metered_beside_the_stream(name, pack):
     assert stage.entries[0].cost_usd == COST
 
 
+CHUNK = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion.chunk",
+    "model": "gpt-4.1",
+    "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}],
+}
+SHOWN = b"data: %s\n\n" % json.dumps(CHUNK).encode()
+COUNTS = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+UNASKED = b"data: %s\n\n" % json.dumps({**CHUNK, "choices": [], "usage": COUNTS}).encode()
+CHAT = {"model": "gpt-4.1", "stream": True, "messages": []}
+
+
+@pytest.mark.parametrize("cut_streams", [False, True])
+def test_a_compressed_chat_without_the_chunk_that_only_abg_asked_for_goes_on_plain(cut_streams):
+    stage = Stage(cut_streams=cut_streams)
+    client = stage.ask(b"/v1/chat/completions", CHAT, CODEX)
+    packed = gzip.compress(zlib.compress(SHOWN + UNASKED + b"data: [DONE]\n\n"))
+    vendor = stage.vendor()
+    codings = [(b"content-encoding", b"deflate"), (b"Content-Encoding", b"gzip")]
+    vendor.head(200, [(b"content-type", b"text/event-stream"), *codings])
+    for at in range(0, len(packed), 7):
+        vendor.data(packed[at : at + 7])
+    vendor.finish()
+    assert client.received == SHOWN + b"data: [DONE]\n\n"
+    assert client.header(b"content-encoding") is None
+    assert (stage.entries[0].cost_source, stage.entries[0].input_tokens) == ("measured", 1000)
+
+
+def test_a_client_who_asked_for_usage_gets_a_compressed_chat_as_it_came():
+    stage = Stage()
+    ask = {**CHAT, "stream_options": {"include_usage": True}}
+    client = stage.ask(b"/v1/chat/completions", ask, CODEX)
+    packed = gzip.compress(SHOWN + UNASKED + b"data: [DONE]\n\n")
+    stage.vendor().head(200, [(b"content-encoding", b"gzip")])
+    stage.vendor().data(packed)
+    stage.vendor().finish()
+    assert client.received == packed
+    assert client.header(b"content-encoding") == b"gzip"
+
+
+def test_a_compressed_chat_that_nobody_can_unpack_ends_where_it_is_broken():
+    stage = Stage()
+    client = stage.ask(b"/v1/chat/completions", CHAT, CODEX)
+    vendor = stage.vendor()
+    vendor.head(200, [(b"content-encoding", b"gzip")])
+    packed = gzip.compress(SHOWN)
+    vendor.data(packed)
+    vendor.data(b"no gzip at all")
+    assert client.received == SHOWN
+    assert client.aborted
+    assert vendor.aborted
+    (entry,) = stage.entries
+    assert (entry.end, entry.cost_source) == ("upstream_cut", "estimated")
+    assert "cannot be read" in (entry.reason or "")
+
+
+@pytest.mark.parametrize(
+    ("packed", "size"),
+    [
+        (gzip.compress(bytes(3000)) + b"junk", 3000),
+        (gzip.compress(bytes(3000))[:-3], 3000),
+        (gzip.compress(bytes(20_000_000)), 16_000_001),
+        (b"junk", 32),
+    ],
+    ids=["junk behind it", "cut", "too much", "not gzip"],
+)
+def test_a_compressed_request_that_breaks_off_is_as_large_as_it_could_be_read(packed, size):
+    stage = Stage()
+    stage.ask(b"/v1/messages", packed, [*CLAUDE, (b"content-encoding", b"gzip")])
+    (flight,) = stage.guard.airborne()
+    assert (flight.call.readable, flight.call.body_bytes) == (False, size)
+
+
 def test_a_compressed_request_is_read_and_forwarded_as_it_came():
     stage = Stage()
     packed = gzip.compress(json.dumps(ASK).encode())
