@@ -25,6 +25,8 @@ __all__ = ["MOST_OUTPUT_TOKENS", "Bound", "BoundFacts", "Pass", "Terms", "Unprov
 HIDDEN_TOKENS = 2048
 """What a vendor adds to an input of its own: the instructions for tools and formats. Measured in
 their documents: 290 to 806 tokens (Anthropic, by model and tool choice, as of 2026-11)."""
+MOST_PASSES = 1000
+"""Beyond, the bound is not worked out: a request of 20 MB can name half a million of them."""
 MOST_OUTPUT_TOKENS = 1_000_000
 """Where neither the request nor the table names a limit; such a call is always lowered."""
 
@@ -206,6 +208,8 @@ def _unlimited(facts: BoundFacts) -> str | None:
         return facts.unbounded
     if facts.web_searches is None:
         return "web search without a limit of uses"
+    if len(facts.passes) > MOST_PASSES:
+        return f"{facts.passes[-1].why}: very many of such parts"
     for more in facts.passes:
         if more.times is None:
             return f"{more.why} without a limit of uses"

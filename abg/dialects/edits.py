@@ -16,7 +16,16 @@ from abg.dialects.readjson import read
 
 __all__ = ["said", "with_member"]
 
+LONGEST_VALUE = 4096
+"""Bytes: what is changed is a number, or an object of a few members."""
+MOST_PLACES = 500
+"""So many places from the end are looked at, and from the beginning; all others are inside
+content. A megabyte of the key, each inside the one before, took two minutes."""
+MOST_TRIES, MOST_TRIED = 4, 16_000_000
+"""Edits that are tried: so many, or as many as there are in so many bytes."""
+
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_COLON = re.compile(rb"\s*:\s*")
 _PLAIN = re.compile(rb"[^\s,\]}]+")
 _OPENING = re.compile(rb"^(?:\xef\xbb\xbf)?\s*\{\s*")
 
@@ -36,13 +45,16 @@ def with_member(
         value: JSON.
         holds: reads an edited body, and says whether it says what was wanted.
     """
-    places = list(_places(body, key))
-    for begin, end in reversed(places):
+    tries = max(MOST_TRIES, MOST_TRIED // len(body)) if body else 0
+    for begin, end in _places(body, key):
         if read(body[begin:end]) != now:
             continue
         edited = body[:begin] + value + body[end:]
         if holds(edited):
             return edited
+        tries -= 1
+        if not tries:
+            return None
     opening = _OPENING.match(body)
     if opening is None:
         return None
@@ -53,11 +65,30 @@ def with_member(
 
 
 def _places(body: bytes, key: str) -> Iterator[tuple[int, int]]:
-    """Where values of this key stand, at whatever depth, or seem to."""
-    for found in re.finditer(rb'"' + key.encode() + rb'"\s*:\s*', body):
-        end = _end_of_value(body, found.end())
+    """Where values of this key stand, at whatever depth, or seem to: the last ones, which count
+    where the top says it behind all content, and the first ones."""
+    word = b'"' + key.encode() + b'"'
+    last = len(body)
+    for _ in range(MOST_PLACES):
+        last = body.rfind(word, 0, last)
+        if last < 0:
+            return
+        yield from _value_at(body, last + len(word))
+    at = -1
+    for _ in range(MOST_PLACES):
+        at = body.find(word, at + 1, last)
+        if at < 0:
+            return
+        yield from _value_at(body, at + len(word))
+
+
+def _value_at(body: bytes, behind: int) -> Iterator[tuple[int, int]]:
+    """The value behind a key's word; none if that is no key, or has a long one."""
+    colon = _COLON.match(body, behind)
+    if colon is not None:
+        end = _end_of_value(body, colon.end())
         if end is not None:
-            yield found.end(), end
+            yield colon.end(), end
 
 
 def _end_of_value(body: bytes, begin: int) -> int | None:
@@ -66,7 +97,7 @@ def _end_of_value(body: bytes, begin: int) -> int | None:
         plain = _PLAIN.match(body, begin)
         return None if plain is None else plain.end()
     depth = 0
-    for token in _TOKEN.finditer(body, begin):
+    for token in _TOKEN.finditer(body, begin, begin + LONGEST_VALUE):
         word = token.group()
         if word in (b"{", b"["):
             depth += 1

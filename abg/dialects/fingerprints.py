@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from abg.dialects.readjson import read
+from abg.dialects.readjson import crowded, read
 
 __all__ = ["digest_of_last"]
 
@@ -40,6 +40,7 @@ _UNTOLD = frozenset(
 )
 _TEXT_BLOCKS = ("text", "input_text", "output_text")
 _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>\s*", re.DOTALL)
+_REMINDER_ENDS = "</system-reminder>"
 _CLOCK = re.compile(
     r"^(?:Chunk ID|Wall time|Original token count)\b[^\n]*\n?", re.MULTILINE | re.IGNORECASE
 )
@@ -57,12 +58,14 @@ _DECODE = msgspec.json.Decoder(_Asked).decode
 
 def digest_of_last(body: bytes) -> bytes | None:
     """16 bytes that are the same for the same last message; None if there is none."""
-    messages = _messages(body)
+    messages = () if crowded(body) else _messages(body)
     if not messages:
         return None
-    last = _last_of(messages)
-    content = [_told(message) for message in last]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    try:
+        content = [_told(message) for message in _last_of(messages)]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        return None
     return blake2b(text.encode(), digest_size=16).digest()
 
 
@@ -110,7 +113,8 @@ def _last_of(messages: Sequence[Any]) -> list[Any]:
         before = messages[at]
         if not _is_result(before):
             break
-        last.insert(0, before)
+        last.append(before)
+    last.reverse()
     return last
 
 
@@ -127,38 +131,53 @@ def _is_result(message: Any) -> bool:
 
 def _told(message: Any) -> Any:
     if not isinstance(message, dict):
-        return list(_parts(message))
+        return _parts(message)
     kind = message.get("role") or message.get("type")
     rest = {k: v for k, v in message.items() if k not in ("role", "type")}
-    return [kind, list(_parts(rest))]
+    return [kind, _parts(rest)]
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def _parts(value: Any) -> list[Any]:
     """The content, flattened: texts without what changes on each turn, then everything else."""
+    found: list[Any] = []
+    _flatten(value, found)
+    return found
+
+
+def _flatten(value: Any, found: list[Any]) -> None:
     if isinstance(value, str):
         if value.startswith('{"output":'):
             # Older versions of Codex wrap a command's result, and say how long it took.
             wrapped = read(value.encode("utf-8", "surrogatepass"))
             if isinstance(wrapped, dict) and isinstance(wrapped.get("output"), str):
                 value = wrapped["output"]
-        text = _CLOCK.sub("", _REMINDER.sub("", value)).strip()
+        text = _CLOCK.sub("", _without_reminders(value)).strip()
         if text:
-            yield text
+            found.append(text)
     elif isinstance(value, list):
         for item in value:
-            yield from _parts(item)
+            _flatten(item, found)
     elif isinstance(value, dict):
         if value.get("type") in _TEXT_BLOCKS and isinstance(value.get("text"), str):
-            yield from _parts(value["text"])
+            _flatten(value["text"], found)
             return
         for name in sorted(value):
             if name in _UNTOLD:
                 continue
             if name != "content":
-                inside = list(_parts(value[name]))
+                inside = _parts(value[name])
                 if inside:
-                    yield [name, inside]
+                    found.append([name, inside])
             else:
-                yield from _parts(value[name])
+                _flatten(value[name], found)
     elif value:
-        yield value
+        found.append(value)
+
+
+def _without_reminders(text: str) -> str:
+    # Behind the last end none is closed, and each beginning would be followed to the end of all.
+    end = text.rfind(_REMINDER_ENDS)
+    if end < 0:
+        return text
+    rest = text[end + len(_REMINDER_ENDS) :].lstrip()
+    return _REMINDER.sub("", text[: len(text) - len(rest)]) + rest

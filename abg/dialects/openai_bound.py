@@ -14,7 +14,7 @@ from abg.bound import BoundFacts, Pass
 from abg.dialects.anthropic_bound import UNREAD
 from abg.dialects.content import dicts, look_through
 from abg.dialects.counts import Counts, count_of, text
-from abg.dialects.readjson import read
+from abg.dialects.readjson import TOO_LARGE, read
 
 __all__ = [
     "chat_facts",
@@ -26,6 +26,8 @@ __all__ = [
     "unmeterable",
 ]
 
+MOST_PROMPTS = 2048
+"""Of one request, where nobody has counted them."""
 _UNREAD = BoundFacts("openai", "", unbounded=UNREAD)
 _BOTH = frozenset(
     (
@@ -215,6 +217,8 @@ def completion_facts(body: bytes) -> BoundFacts:
 def choices_of(n: Any, best_of: Any = None, prompt: Any = None) -> int:
     """Answers that are sampled for a request: so many for each of its prompts."""
     each = max(1, count_of(n) or 0, count_of(best_of) or 0)
+    if prompt is TOO_LARGE:
+        return each * MOST_PROMPTS
     if isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt):
         return each * len(prompt)
     return each

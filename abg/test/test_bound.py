@@ -11,7 +11,16 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from abg.bound import HIDDEN_TOKENS, MOST_OUTPUT_TOKENS, Bound, BoundFacts, Pass, Terms, Unprovable
+from abg.bound import (
+    HIDDEN_TOKENS,
+    MOST_OUTPUT_TOKENS,
+    MOST_PASSES,
+    Bound,
+    BoundFacts,
+    Pass,
+    Terms,
+    Unprovable,
+)
 from abg.bound import prove as prove_at
 from abg.call import Call
 from abg.pricing import PriceTable
@@ -209,6 +218,11 @@ def test_what_has_no_bound_is_named() -> None:
     assert blame(evolve(OPUS, model="")) == "model (none): not in the price table"
     unknown = evolve(OPUS, passes=(Pass("fallbacks", "claude-opus-9"),))
     assert blame(unknown) == "model claude-opus-9: not in the price table"
+
+
+def test_very_many_parts_are_not_added_up() -> None:
+    many = evolve(OPUS, passes=(Pass("tool web_search", times=1),) * (MOST_PASSES + 1))
+    assert blame(many) == "tool web_search: very many of such parts"
 
 
 def test_a_model_without_a_window_cannot_bound_what_the_body_does_not_show() -> None:

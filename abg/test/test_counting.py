@@ -23,6 +23,24 @@ def test_responses_have_a_counter_and_chat_has_none():
     assert count_question("chat.completions", b"/v1/chat/completions", b"{}") is None
 
 
+def test_what_is_asked_is_asked_as_it_was_said():
+    body = b'{"max_tokens":5,"messages":[1.0,  "\\u0041", {"a":1,"a":2}],"x":[]}'
+    question = count_question("messages", b"/v1/messages", body)
+    assert question is not None
+    assert question[1] == b'{"messages":[1.0,  "\\u0041", {"a":1,"a":2}]}'
+
+
+def test_half_an_emoji_is_asked_too():
+    body = b'{"messages":"\\ud83d","x":NaN}'
+    question = count_question("messages", b"/v1/messages", body)
+    assert question is not None
+    assert json.loads(question[1]) == {"messages": "\ud83d"}
+
+
+def test_half_an_emoji_in_a_list_is_no_question():
+    assert count_question("messages", b"/v1/messages", b'["\\ud83d"]') is None
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"[" * 100_000, b'{"input":' + b"[" * 99999])
 def test_what_is_no_request_is_no_question(body):
     assert count_question("messages", b"/v1/messages", body) is None

@@ -356,7 +356,53 @@ def test_an_edit_is_believed_only_if_it_reads_right() -> None:
     assert (
         with_member(b'{"a":', "a", None, b"2", lambda edited: b'"a":2' in edited) == b'{"a":2,"a":'
     )
+    words = b'{"x":["a","a"]}'
+    assert with_member(words, "a", None, b"2", lambda edited: True) == b'{"a":2,' + words[1:]
     assert said({"a": [1, "x"]}) == b'{"a":[1,"x"]}'
+
+
+def test_a_member_among_very_many_of_its_name() -> None:
+    many = b'"x":[' + b'{"a":1},' * 5000 + b'{"b":{"a":1,"a":1}}]'
+    tries = 0
+
+    def holds(edited: bytes) -> bool:
+        nonlocal tries
+        tries += 1
+        return json.loads(edited).get("a") == 2
+
+    assert with_member(b"{" + many + b',"a":1}', "a", 1, b"2", holds) == (b"{" + many + b',"a":2}')
+    assert tries == 1
+    filled = many + b',"y":"' + b"y" * 4_000_000 + b'"'
+    tries = 0
+    assert with_member(b'{"a":1,' + filled + b"}", "a", 1, b"2", holds) is None
+    assert tries == 4, "a few of those in its content were tried"
+    other = many.replace(b"1", b"3")
+    assert with_member(b'{"a":1,' + other + b"}", "a", 1, b"2", holds) == (
+        b'{"a":2,' + other + b"}"
+    )
+
+
+def test_a_member_is_looked_for_from_both_ends_and_no_further() -> None:
+    def holds(edited: bytes) -> bool:
+        return bool(json.loads(edited).get("a") == 2)
+
+    some = b'"x":[' + b'{"a":3},' * 600 + b"4]"
+    assert with_member(b'{"b":1,' + some + b"}", "a", 1, b"2", lambda edited: False) is None
+    many = b'"x":[' + b'{"a":3},' * 2000 + b"4]"
+    assert with_member(b"{" + many + b',"a":1,' + many + b"}", "a", 1, b"2", holds) is None
+
+
+def test_no_long_value_is_followed_to_its_end() -> None:
+    long = b'{"a":{"x":[' + b"[]," * 2000 + b'1]},"b":1}'
+    edited = with_member(long, "a", None, b"2", lambda edited: True)
+    assert edited == b'{"a":2,' + long[1:]
+
+
+def test_nobody_counts_prompts_beyond_measure() -> None:
+    body = b'{"model":"m","prompt":[' + b'"x",' * 60_000 + b'"y"]}'
+    assert len(body) > 65_536
+    call = DIALECTS["openai_completions"].read_call("completions", body)
+    assert call.choices == 2048
 
 
 MEMBERS = st.dictionaries(
@@ -493,3 +539,31 @@ def test_answers_that_are_asked_for_at_once(
     dialect = {"chat.completions": "chat"}.get(endpoint, endpoint)
     call = DIALECTS[f"openai_{dialect}"].read_call(endpoint, compact(told))
     assert call.choices == choices
+
+
+def test_reminders_that_nobody_ends_are_text() -> None:
+    opened = "<system-reminder>" * 3
+    ended = "<system-reminder>gone</system-reminder>  \n"
+    digests = {
+        CLAUDE.fingerprint(lone({"messages": [{"role": "user", "content": text}]}))
+        for text in (f"a {opened}", f"{ended}a {opened}", f"a {ended}{opened}")
+    }
+    assert len(digests) == 1
+    with_end = {"messages": [{"role": "user", "content": "a</system-reminder>"}]}
+    assert CLAUDE.fingerprint(lone(with_end)) not in digests
+
+
+def test_results_that_came_together_keep_their_order() -> None:
+    def digest(*results: str) -> bytes | None:
+        told = [{"role": "tool", "content": result} for result in results]
+        return CLAUDE.fingerprint(lone({"messages": [{"role": "user", "content": "x"}, *told]}))
+
+    assert digest("a", "b", "c") == digest("a", "b", "c")
+    assert digest("a", "b", "c") != digest("c", "b", "a")
+
+
+def test_what_is_too_deep_or_too_large_is_no_loop() -> None:
+    deep = b'{"messages":[{"role":"user","content":' + b'{"x":' * 900 + b"1" + b"}" * 900 + b"}]}"
+    large = b'{"messages":[' + b"[]," * 1_000_000 + b"1]}"
+    assert CLAUDE.fingerprint(deep) is None
+    assert CLAUDE.fingerprint(large) is None

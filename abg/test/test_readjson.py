@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from abg.dialects import readjson
 from abg.dialects.counts import MOST, Counts, mapping, text
-from abg.dialects.readjson import last_object, read, reader, scan
+from abg.dialects.readjson import LONG, MOST_PARTS, TOO_LARGE, last_object, read, reader, scan
 
 
 class Inner(msgspec.Struct):
@@ -120,6 +120,57 @@ def test_both_readers_agree(value: dict[str, Any]) -> None:
     plain = json.dumps(value).encode()
     lenient = readjson._shaped(Shape, json.loads(plain))
     assert repr(seen(READ(plain))) == repr(seen(lenient))
+
+
+# -- what is long ---------------------------------------------------------------------------------
+
+LEFT_OUT = b'"text":"' + b"x" * LONG + b'"'
+
+
+@pytest.mark.parametrize("name", LENIENT)
+def test_the_fields_of_a_long_text_are_the_same(name: str) -> None:
+    body, expected = LENIENT[name]
+    if name == "UTF-16":
+        return
+    before, brace, after = body.partition(b"{")
+    assert seen(READ(before + brace + LEFT_OUT + b"," + after)) == expected
+
+
+@given(st.dictionaries(st.sampled_from(["model", "inner", "many", "x"]), JSONS))
+def test_read_apart_or_at_once(value: dict[str, Any]) -> None:
+    plain = json.dumps(value).encode()
+    assert repr(seen(READ(b"{" + LEFT_OUT + (b"," if value else b"") + plain[1:]))) == repr(
+        seen(READ(plain))
+    )
+
+
+def test_no_field_of_very_many_values_is_built() -> None:
+    bomb = b"[" + b"[]," * MOST_PARTS + b"1]"
+    found = READ(b'{"model":' + bomb + b',"inner":{"a":' + bomb + b'},"many":[{"a":7}]}')
+    assert found is not None
+    assert found.model is TOO_LARGE
+    assert found.inner is not None
+    assert found.inner.a is TOO_LARGE
+    assert found.many is not None
+    assert [item.a for item in found.many] == [7]
+    found = READ(b'{"model":"m","many":' + bomb + b"}")
+    assert found is not None
+    assert (found.model, found.many) == ("m", None)
+
+
+def test_a_long_field_of_one_value_is_read() -> None:
+    found = READ(b'{"model":"' + b"," * MOST_PARTS * 2 + b'","inner":{"a":[1]}}')
+    assert found is not None
+    assert len(found.model) == MOST_PARTS * 2
+    assert found.inner == Inner([1])
+
+
+def test_nothing_of_very_many_values_is_read_whole() -> None:
+    bomb = b'{"model":"m","x":[' + b"[]," * MOST_PARTS + b'"\\ud83d"]}'
+    assert READ(bomb) is None
+    assert scan(bomb, "model") == "m"
+    assert read(bomb) is None
+    assert last_object(b'"usage":' + bomb, "usage") is None
 
 
 # -- what is no JSON -------------------------------------------------------------------------------
