@@ -345,8 +345,8 @@ class Guard:
                 tell(flight)
 
     def _words(self, flight: Flight, decision: Decision) -> str:
-        locked = self.config.lock_budgets
-        return refusal_text(decision, flight.scope, locked=locked, notional=flight.subscription)
+        locked, zone, plan = self.config.lock_budgets, self.config.zone, flight.subscription
+        return refusal_text(decision, flight.scope, locked=locked, zone=zone, notional=plan)
 
     def _decide(self, flight: Flight, decision: Decision | None) -> None:
         flight.decision = decision

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from urllib.parse import quote
 
 from abg.call import Headers, Scope
 from abg.commands import option, unblock
+from abg.console import spoken
 from abg.decision import Decision
 from abg.finding import Finding
 
@@ -17,11 +18,14 @@ PREFIX = "[abg] "
 LOCKED = "Budgets are locked by the configuration (lock_budgets)."
 
 
-def refusal_text(decision: Decision, scope: Scope, *, locked: bool, notional: bool = False) -> str:
+def refusal_text(
+    decision: Decision, scope: Scope, *, locked: bool, zone: tzinfo, notional: bool = False
+) -> str:
     """``[abg] Session budget exhausted: $5.14 >= $5.00. Raise it with: …``.
 
     Args:
         decision: blocked, with at least one finding.
+        zone: the user's, for times.
         locked: budgets cannot be raised at run time.
         notional: the call is paid by a subscription, which is not charged by this amount.
     """
@@ -31,7 +35,7 @@ def refusal_text(decision: Decision, scope: Scope, *, locked: bool, notional: bo
         sentences.append("The amount is notional: your plan is not charged by it")
     frees = _frees(findings)
     if frees is not None:
-        sentences.append(f"It frees up at {frees.isoformat(sep=' ', timespec='minutes')}")
+        sentences.append(f"It frees up at {spoken(frees.astimezone(zone))}")
     if decision.busy:
         sentences.append("Ask again when they have ended")
     return PREFIX + ". ".join([*sentences, _remedy(findings[0], scope, locked=locked)])

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+from abg.console import printable, spoken
 from abg.money import show
 
-__all__ = ["Row", "age", "columns", "duration", "many", "money", "share"]
+__all__ = ["Row", "age", "columns", "duration", "many", "moment", "money", "share"]
 
 Row = Sequence[str]
 
@@ -74,6 +75,16 @@ def age(then: str, now_seconds: float) -> str:
     except (ValueError, AttributeError):
         return ""
     return duration(now_seconds - began)
+
+
+def moment(iso: str) -> str:
+    """An ISO time of the proxy's, which is in the user's zone, as people read it."""
+    from datetime import datetime
+
+    try:
+        return spoken(datetime.fromisoformat(iso.replace("Z", "+00:00")))
+    except (ValueError, OverflowError):
+        return printable(iso)
 
 
 def many(number: int, thing: str) -> str:

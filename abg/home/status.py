@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from abg.console import printable
-from abg.home.present import Row, columns, duration, many, money, share
+from abg.home.present import Row, columns, duration, many, moment, money, share
 from abg.home.tables import budget_rows
 
 __all__ = ["status_text"]
@@ -121,7 +121,7 @@ def _of(budget: Mapping[str, Any] | None) -> str:
         return ""
     text = f" of {money(limit)} ({share(Decimal(budget.get('spent_usd') or 0), limit)})"
     resets = budget.get("resets_at")
-    return f"{text}, starts again at {resets}" if resets else text
+    return f"{text}, starts again at {moment(str(resets))}" if resets else text
 
 
 def _payer(about: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from abg.console import printable
-from abg.home.present import Row, age, duration, money, share
+from abg.home.present import Row, age, duration, moment, money, share
 from abg.money import show_exactly
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def budget_rows(budgets: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
             "none" if limit is None else money(limit),
             share(spent + held, limit),
             str(b.get("action") or "block"),
-            str(b.get("resets_at") or ""),
+            moment(str(b.get("resets_at") or "")),
             f"configured: {'none' if configured is None else money(configured)}" if changed else "",
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +49,38 @@ def test_no_name_can_forge_a_line(name):
     assert console.failed(name, name, name).isprintable()
     assert console.allowed("s", "m", Decimal(1), Decimal(1), name).isprintable()
     assert console.warned("s", Decimal(1), Decimal(1), name).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        ("2026-12-01T00:00:00", "2026-12-01 00:00"),
+        ("2026-12-01T00:00:00.001", "2026-12-01 00:01"),
+        ("2026-12-31T23:59:30", "2027-01-01 00:00"),
+    ],
+)
+def test_a_moment_is_said_shortly_and_never_too_early(moment: str, said: str):
+    assert console.spoken(datetime.fromisoformat(moment)) == said
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("/home/me/work:main", "/home/me/work:main"),
+        ("größe-5", "größe-5"),
+        ("my task", '"my task"'),
+        ("x cost=$0.00", '"x cost=$0.00"'),
+        ("a|b", '"a|b"'),
+        ('a"b', '"a\\"b"'),
+        ("x\u2003y", '"x\N{REPLACEMENT CHARACTER}y"'),
+    ],
+)
+def test_a_name_imitates_no_field_of_its_line(name, shown):
+    for line in (
+        console.allowed(name, name, Decimal(1), Decimal(1)),
+        console.warned(name, Decimal(1), Decimal(1), "w"),
+        console.blocked(name, "b"),
+        console.failed(name, name, "f"),
+    ):
+        assert f" session={shown} " in line
+        assert ("model=" in line) == (f" model={shown} " in line)

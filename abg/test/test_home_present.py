@@ -130,6 +130,15 @@ def test_a_status_with_other_budgets_and_odd_rows():
     assert "\nopus " in text
 
 
+def test_times_are_said_as_people_read_them():
+    daily = {"name": "daily", "limit_usd": 20, "resets_at": "2026-11-26T00:00:00+01:00"}
+    text = status_text({"today_total_usd": 1, "budgets": [daily]}, "http://x")
+    assert "today    $1.00 of $20.00 (0%), starts again at 2026-11-26 00:00\n" in text
+    assert list(budget_rows([daily]))[1][-2] == "2026-11-26 00:00"
+    odd = {**daily, "resets_at": "soon\x1b"}
+    assert list(budget_rows([odd]))[1][-2] == "soon\N{REPLACEMENT CHARACTER}"
+
+
 def test_blank_columns_are_explained():
     status = {"sessions": {"old": 1}, "session_info": {"old": {"budget_usd": 5}}}
     assert status_text(status, "http://x").splitlines()[-1].endswith("abg report")

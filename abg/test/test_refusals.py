@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from attrs import evolve
 
 from abg.call import Scope
 from abg.decision import Decision, Verdict
@@ -18,8 +21,8 @@ SPENT = Finding("session", "session", "job", Decimal("5.14"), limit=Decimal(5))
 DAILY = Finding("daily", "daily", "", Decimal(20), limit=Decimal(20), frees_at=LATER)
 
 
-def text(*findings: Finding, session: str = "job", **how: bool) -> str:
-    how.setdefault("locked", False)
+def text(*findings: Finding, session: str = "job", **how: Any) -> str:
+    how = {"locked": False, "zone": timezone.utc, **how}
     decision = Decision(Verdict.BLOCK, Decimal(0), NOW, findings)
     return refusal_text(decision, Scope(session), **how)
 
@@ -38,6 +41,12 @@ def test_every_budget_that_blocks_is_named_and_when_the_first_frees_up():
     )
     assert "It frees up at 2026-11-26 00:00" in said
     assert "abg budget raise --budget daily --by 5" in said
+
+
+def test_when_it_frees_up_is_said_in_the_users_zone_and_not_too_early():
+    assert "It frees up at 2026-11-26 05:30." in text(DAILY, zone=ZoneInfo("Asia/Kolkata"))
+    soon = evolve(DAILY, frees_at=datetime(2026, 11, 25, 13, 59, 30, tzinfo=timezone.utc))
+    assert "It frees up at 2026-11-25 14:00." in text(soon)
 
 
 @pytest.mark.parametrize(
