@@ -14,12 +14,15 @@ from typing import Any, Protocol
 
 from abg.errors import UnreadableBody
 
-__all__ = ["AT_ONCE", "LONGEST", "Decoder", "decoder_for"]
+__all__ = ["AT_ONCE", "LONGEST", "Decoder", "answer_decoder", "decoder_for"]
 
 LONGEST = 512 << 20
 """Bytes that one body may unpack to."""
 AT_ONCE = 128 << 20
 """Bytes that one piece of it may unpack to: what stands in memory at a time."""
+ANSWER, ANSWER_TIMES, ANSWER_AT_ONCE = 64 << 20, 50, 32 << 20
+"""An answer may unpack to so many bytes, or to so many times its own; and a piece of it to no
+more than what is metered in half a second. 600 kB for 600 MB stopped everything for 14 seconds."""
 _MOST_CODINGS = 3
 _WINDOW = 128 << 20
 """The largest zstd window that is served."""
@@ -84,6 +87,15 @@ def decoder_for(encoding: bytes | None, longest: int | None = None) -> Decoder |
     return _Stages(stages, LONGEST if longest is None else longest) if stages else None
 
 
+def answer_decoder(encoding: bytes) -> Decoder | None:
+    """The decoder for a vendor's answer, which is metered as it comes and whose length nobody
+    knows; see ``decoder_for``."""
+    decoder = decoder_for(encoding)
+    if isinstance(decoder, _Stages):
+        decoder.grow(ANSWER, ANSWER_TIMES, ANSWER_AT_ONCE)
+    return decoder
+
+
 def _stage(name: bytes) -> _Stage:
     if name in (b"gzip", b"x-gzip"):
         return _Zlib(zlib.MAX_WBITS | 16)
@@ -104,15 +116,24 @@ class _Stages:
         self._longest = longest
         self._at_once = min(AT_ONCE, longest)
         self._size = 0
+        self._fed = 0
+        self._least, self._times = longest, 0
+
+    def grow(self, least: int, times: int, at_once: int) -> None:
+        """So much at least, then so many times what was fed, and so much at once."""
+        self._least, self._times = min(least, self._longest), times
+        self._at_once = min(at_once, self._at_once)
 
     def feed(self, data: bytes) -> bytes:
+        self._fed += len(data)
+        most = min(self._longest, max(self._least, self._times * self._fed))
         try:
             for stage in self._stages:
                 if not data:
                     return b""
                 data = stage.feed(data, self._at_once)
             self._size += len(data)
-            if self._size > self._longest:
+            if self._size > most:
                 raise _too_much()
         except UnreadableBody as error:
             error.unpacked += self._size

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from abg.call import Headers
 from abg.custody import Grant
-from abg.decompress import Decoder, decoder_for
+from abg.decompress import Decoder, answer_decoder
 from abg.errors import UnreadableBody
 from abg.exchange import Exchange, Upstreams, VendorCall
 from abg.guard import Guard
@@ -218,7 +218,7 @@ class Passage(ABC):
                 coding += b"," + value
         if coding:
             try:
-                self._decoder = decoder_for(coding)
+                self._decoder = answer_decoder(coding)
             except UnreadableBody:
                 self._metering = False
             self._sealed = self._decoder is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abg import decompress
-from abg.decompress import Decoder, decoder_for
+from abg.decompress import Decoder, answer_decoder, decoder_for
 from abg.errors import UnreadableBody
 
 Pack = Callable[[bytes], bytes]
@@ -280,3 +281,32 @@ def test_a_real_bomb_is_not_read_to_its_end() -> None:
     assert len(bomb) < 20_000
     with pytest.raises(UnreadableBody, match="too much"):
         unpacked(b"zstd", bomb)
+
+
+# -- answers ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"br", b"zstd"])
+def test_an_answer_is_unpacked_to_what_is_worth_metering(
+    encoding: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decompress, "ANSWER", 400_000)
+    monkeypatch.setattr(decompress, "ANSWER_AT_ONCE", 300_000)
+    (pack,) = (pack for name, pack in CODINGS.values() if name == encoding)
+
+    def read(packed: bytes, step: int) -> int:
+        reader = answer_decoder(encoding)
+        assert reader is not None
+        return sum(len(reader.feed(packed[at : at + step])) for at in range(0, len(packed), step))
+
+    assert read(pack(bytes(290_000)), 1 << 20) == 290_000
+    for size, step in ((310_000, 1 << 20), (2_000_000, 7)):
+        with pytest.raises(UnreadableBody):
+            read(pack(bytes(size)), step)
+    # What is not packed tightly may be long.
+    noise = random.Random(5).randbytes(100_000)
+    assert read(pack(noise * 3 + noise[::-1] * 3), 1 << 10) == 600_000
+
+
+def test_an_answer_without_a_coding_has_no_decoder() -> None:
+    assert answer_decoder(b"identity") is None

@@ -265,6 +265,20 @@ def test_a_compressed_answer_is_metered_beside_the_stream(name, pack):
     assert stage.entries[0].cost_usd == COST
 
 
+def test_an_answer_that_unpacks_beyond_measure_goes_on_and_is_estimated():
+    stage = Stage()
+    client = stage.ask(b"/v1/messages", ASK)
+    packed = gzip.compress(bytes(40 << 20))
+    vendor = stage.vendor()
+    vendor.head(200, [(b"content-encoding", b"gzip")])
+    vendor.data(packed)
+    vendor.data(b"more")
+    vendor.finish()
+    assert client.received == packed + b"more"
+    (entry,) = stage.entries
+    assert (entry.end, entry.cost_source) == ("complete", "estimated")
+
+
 CHUNK = {
     "id": "chatcmpl-1",
     "object": "chat.completion.chunk",
