@@ -32,12 +32,18 @@ class BodyRoom:
 
     def take(self, size: int, ready: Callable[[], None]) -> bool:
         """Take room for a body; False: not yet, ``ready`` is called once it has been taken."""
-        size = min(size, self.limit)
-        if not self._queue and self.taken + size <= self.limit:
-            self.taken += size
+        if self.take_now(size):
             return True
-        self._queue.append((size, ready))
+        self._queue.append((min(size, self.limit), ready))
         return False
+
+    def take_now(self, size: int) -> bool:
+        """Take room if there is some and nobody waits for it."""
+        size = min(size, self.limit)
+        if self._queue or self.taken + size > self.limit:
+            return False
+        self.taken += size
+        return True
 
     def give_back(self, size: int) -> None:
         """The body has left memory."""
@@ -119,6 +125,14 @@ class Place:
         for (room, taken), (_, kept) in zip(held, self._held, strict=True):
             if taken > kept:
                 room.give_back(taken - kept)
+
+    def more(self, size: int) -> bool:
+        """Room for something else that is made of the body, until that leaves; False: none."""
+        room = self._rooms.small if size <= SMALL else self._rooms.large
+        if not room.take_now(size):
+            return False
+        self._held.append((room, size))
+        return True
 
     def leave(self) -> None:
         """The body has left memory, or will never come."""

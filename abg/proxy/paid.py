@@ -153,7 +153,17 @@ class PaidCall(Passage):
         if config.enforcement != "strict":
             self._admit(self._guard.ask(dialect, call, session, self._decided))
             return
-        self._strict = Strict(self._corridor, self._route, dialect, call, self._headers, plain)
+        self._strict = Strict(
+            self._corridor,
+            route,
+            dialect,
+            call,
+            self._headers,
+            body,
+            plain,
+            lambda body: self._plain(body)[0],
+            self._more_room,
+        )
         self._strict.ask(session, self._decided, self._admit)
 
     def _admit(self, flight: Flight) -> None:
@@ -375,6 +385,9 @@ class PaidCall(Passage):
             self._strict.forget()
         self._free_place()
         super()._leave()
+
+    def _more_room(self, size: int) -> bool:
+        return self._place is None or self._place.more(size)
 
     def _free_place(self) -> None:
         place, self._place = self._place, None

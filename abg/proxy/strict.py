@@ -36,8 +36,14 @@ class StrictHouse(House, Protocol):
 class Strict:
     """One call's bound, and what it takes to keep it.
 
+    The body is the caller's: it is kept no longer than that one keeps it, and what it unpacks to
+    not at all. Eight kilobytes may stand for megabytes, and a call may wait for minutes.
+
     Args:
-        plain: the body, decompressed; None if nobody can read it.
+        body: as it came.
+        plain: the same, decompressed; None if nobody can read it.
+        unpack: decompresses it again.
+        room: takes room in memory for so many bytes, if there is some.
     """
 
     def __init__(
@@ -47,15 +53,20 @@ class Strict:
         dialect: Dialect,
         call: Call,
         headers: Headers,
+        body: bytes,
         plain: bytes | None,
+        unpack: Callable[[bytes], bytes | None],
+        room: Callable[[int], bool],
     ) -> None:
         self._house = house
         self._route = route
         self._dialect = dialect
         self._call = call
         self._headers = headers
-        self._plain = plain or b""
-        self._facts: BoundFacts = dialect.bound_facts(route.endpoint, self._plain)
+        self._body = body
+        self._unpack = unpack
+        self._room = room
+        self._facts: BoundFacts = dialect.bound_facts(route.endpoint, plain or b"")
         self._bound: Bound | Unprovable = house.guard.prove(self._facts)
         self._question: Question | None = None
 
@@ -81,14 +92,22 @@ class Strict:
                 if flight.decision is not None:
                     then(flight)
                     return
-            question = count_question(self._route.endpoint, self._route.target, self._plain)
-            if question is not None:
+            plain = self._unpack(self._body) or b""
+            question = count_question(self._route.endpoint, self._route.target, plain)
+            if question is not None and self._room(len(question[1])):
                 self._send(question, last)
                 return
         last(None)
 
     def lowered(self, flight: Flight) -> bytes | None:
-        """The body with the output allowance that the hold pays for; None: as it came."""
+        """The body with the output allowance that the hold pays for; None: as it came. The body
+        is let go."""
+        try:
+            return self._lowered(flight)
+        finally:
+            self._body = b""
+
+    def _lowered(self, flight: Flight) -> bytes | None:
         bound = self._bound
         if isinstance(bound, Unprovable):
             return None  # it passes only where nothing blocks
@@ -105,6 +124,7 @@ class Strict:
 
     def forget(self) -> None:
         """The client has gone, or the call was decided."""
+        self._body = b""
         if self._question is not None:
             self._question.forget()
             self._question = None
@@ -132,7 +152,7 @@ class Strict:
     def _lower(self, allowance: int) -> bytes | None:
         if self._route.upstream == "chatgpt":
             return None  # it takes no limit
-        return self._dialect.lower_output(self._plain, allowance)
+        return self._dialect.lower_output(self._unpack(self._body) or b"", allowance)
 
     def _send(self, question: tuple[bytes, bytes], told: Callable[[int | None], None]) -> None:
         house, target = self._house, question[0]

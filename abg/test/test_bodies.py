@@ -114,6 +114,21 @@ def test_what_is_whole_keeps_only_its_size_and_lets_others_go_on():
     assert bodies[64].log == ["pause", "resume"]
 
 
+def test_what_is_made_of_a_body_takes_room_as_well_or_is_not_made():
+    rooms = BodyRooms(64_000_000)
+    body = Reading(rooms, 5000)
+    assert body.place.more(60_000_000)
+    assert body.place.more(1000)
+    assert (rooms.small.taken, rooms.large.taken) == (6000, 60_000_000)
+    others = [Reading(rooms, 64_000_000) for _ in range(8)]
+    assert not body.place.more(1_000_001)
+    body.place.leave()
+    assert (rooms.small.taken, rooms.large.taken) == (0, 8 * 64_000_000)
+    for other in others:
+        other.place.leave()
+    assert rooms.taken == 0
+
+
 def test_who_leaves_while_waiting_is_forgotten():
     rooms = BodyRooms(LARGEST)
     large = [Reading(rooms, LARGEST) for _ in range(10)]

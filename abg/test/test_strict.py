@@ -306,3 +306,29 @@ def test_the_count_stands_in_for_a_context_window_that_nobody_knows():
     client = on.ask(b"/v1/messages", body)
     on.vendor().answer(500, {})
     assert "the price table names no" in refused(client)
+
+
+def test_the_question_to_the_counter_takes_room_and_is_not_asked_without():
+    body = json.dumps({**ASK, "messages": [{"role": "user", "content": "x" * 3_000_000}]})
+    packed = gzip.compress(body.encode())
+    headers = [*CLAUDE, (b"content-encoding", b"gzip")]
+    on = strict("2.7")
+    on.ask(b"/v1/messages", packed, headers)
+    assert on.corridor.rooms.taken > 3_000_000
+    counted(on, 9_000)
+    assert on.sent[-1].target == b"/v1/messages"
+    answer(on, 9_000, 100)
+    assert on.corridor.rooms.taken == 0
+
+    on = strict("2.7")
+    on.corridor.rooms.large.taken = on.corridor.rooms.large.limit
+    client = on.ask(b"/v1/messages", packed, headers)
+    assert on.sent == []
+    assert "needed" in refused(client)
+
+
+def test_a_body_is_not_kept_while_its_answer_streams():
+    on = strict("20")
+    passage: Any = on.ask(b"/v1/messages", ASK).handler
+    assert passage._strict._body == b""
+    assert passage._body is None
