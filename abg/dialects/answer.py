@@ -7,16 +7,21 @@ content type and the request may lie.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from attrs import evolve
 
 from abg.call import Call
+from abg.dialects.cutjson import closed
+from abg.dialects.readjson import last_object
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import LONGEST, EventReader
 from abg.usage import Reading
 
 __all__ = ["LINE_TOO_LONG", "AnswerMeter"]
+
+S = TypeVar("S")
 
 LINE_TOO_LONG = "line_too_long"
 _BOM = b"\xef\xbb\xbf"
@@ -139,6 +144,22 @@ class AnswerMeter(ABC):
     def changed(self) -> None:
         """The reading has to be made anew."""
         self._cached = None
+
+    def told_by(self, body: bytes, read: Callable[[bytes], S | None], shape: Any) -> tuple[S, bool]:
+        """What a JSON answer says, and whether it came whole.
+
+        Of one that broke off what stands there is the least that it says; of one that is too
+        large only its usage is known, which stands at its end.
+
+        Args:
+            shape: makes what an answer says that says nothing but its ``usage``.
+        """
+        told = read(body)
+        if told is not None:
+            return told, True
+        if self._too_large:
+            return shape(usage=last_object(body, "usage")), True
+        return read(closed(body)) or shape(), False
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from abg.dialects.answer import AnswerMeter
 from abg.dialects.anthropic_usage import AnthropicUsage
 from abg.dialects.counts import mapping, text
 from abg.dialects.generated import UNUSUAL, text_bytes
-from abg.dialects.readjson import last_object, reader
+from abg.dialects.readjson import reader
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
 from abg.usage import Reading, Sampling
@@ -93,12 +93,13 @@ class AnthropicMeter(AnswerMeter):
             self._read_event(event)
 
     def answer(self, body: bytes) -> None:
-        answer = _ANSWER(body)
-        cut = answer is None and not self._too_large
-        if answer is None:
-            # What was told of usage is the least, and all of it may be text.
-            answer = _Answer(usage=last_object(body, "usage"))
+        answer, came_whole = self.told_by(body, _ANSWER, _Answer)
+        if not came_whole:
+            # All of it may be text.
             self.output_bytes = len(body)
+            if "output_tokens" not in mapping(answer.usage):
+                # It stands behind those of the input, of which the largest may be missing.
+                answer.usage = None
         self._take(answer)
         self.failed = answer.type == "error"
         self.stop_reason = text(answer.stop_reason)
@@ -108,7 +109,7 @@ class AnthropicMeter(AnswerMeter):
             if self._content and answer.usage is None:
                 self.output_bytes = len(body)
         self.usage.whole(mapping(answer.usage))
-        self.final = self.usage.told_output and not cut
+        self.final = self.usage.told_output and came_whole
 
     def finish(self, complete: bool) -> None:
         super().finish(complete)

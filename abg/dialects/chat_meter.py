@@ -17,7 +17,7 @@ from abg.dialects.content import dicts
 from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
 from abg.dialects.generated import UNUSUAL, text_bytes
 from abg.dialects.openai_usage import OpenAIUsage, tokens_of
-from abg.dialects.readjson import last_object, reader
+from abg.dialects.readjson import reader
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
 from abg.usage import Reading, Sampling
@@ -101,14 +101,11 @@ class ChatMeter(AnswerMeter):
         self._read_event(event)
 
     def answer(self, body: bytes) -> None:
-        told = _WHOLE(body)
-        cut = told is None and not self._too_large
-        if told is None:
-            told = _Whole(usage=last_object(body, "usage"))
+        told, came_whole = self.told_by(body, _WHOLE, _Whole)
         self._take(told)
         self.failed = bool(told.error)
         self._use(told.usage)
-        self.final = self._complete and not cut
+        self.final = self._complete and came_whole
         if not self.final and not self.failed:
             self.output_bytes = len(body) if self.with_output else 0
 

@@ -15,7 +15,7 @@ from abg.dialects.answer import AnswerMeter
 from abg.dialects.anthropic_usage import AnthropicUsage
 from abg.dialects.counts import CLAMPED, SEARCH_ASSUMED, Counts, mapping, text
 from abg.dialects.openai_usage import image_sampling, tokens_of
-from abg.dialects.readjson import last_object, reader
+from abg.dialects.readjson import reader
 from abg.dialects.sse import LONGEST, fields_of
 from abg.usage import NOTHING_USED, Reading, Sampling
 
@@ -71,8 +71,8 @@ class SilentMeter(AnswerMeter):
         self.told = _Answer()
         self.used: Sampling | None = None
         self.odd = False
-        self.cut = False
-        """A JSON answer that nobody can read: it did not come whole."""
+        self.came_whole = True
+        """As far as a JSON answer shows it."""
 
     def look(self, event: bytes) -> None:
         # What is longer, or no event at all, holds pictures or sound, whose bytes say nothing
@@ -87,13 +87,8 @@ class SilentMeter(AnswerMeter):
                 self.use(told.usage)
 
     def answer(self, body: bytes) -> None:
-        told = _ANSWER(body)
-        if told is None:
-            # Too large or cut: what was told of usage is the least.
-            self.cut = not self._too_large
-            told = _Answer(usage=last_object(body, "usage"))
-        self.told = told
-        self.use(told.usage)
+        self.told, self.came_whole = self.told_by(body, _ANSWER, _Answer)
+        self.use(self.told.usage)
 
     def use(self, usage: object) -> None:
         """The usage of the answer, if it is one."""
@@ -141,7 +136,7 @@ class ImagesMeter(SilentMeter):
         before = self.used.usage if self.used is not None else NOTHING_USED
         self.used = Sampling(before + drawn.usage, None, kind)
         ways = ("input_tokens", "output_tokens")
-        self._counted = not self.cut and all(counts.get(told, way) is not None for way in ways)
+        self._counted = self.came_whole and all(counts.get(told, way) is not None for way in ways)
         self._told += 1
         # In a stream each picture comes with an event, and perhaps with a usage, of its own.
         enough = not self.streaming or self._told >= self.call.choices

@@ -17,7 +17,7 @@ from abg.dialects.answer import AnswerMeter
 from abg.dialects.counts import CLAMPED, Counts, mapping, text
 from abg.dialects.generated import UNUSUAL, text_bytes
 from abg.dialects.openai_usage import OpenAIUsage, image_sampling, tokens_of
-from abg.dialects.readjson import last_object, reader
+from abg.dialects.readjson import reader
 from abg.dialects.relay import Strainer
 from abg.dialects.sse import fields_of
 from abg.usage import Reading, Sampling
@@ -102,13 +102,10 @@ class ResponsesMeter(AnswerMeter):
         self._read_event(event)
 
     def answer(self, body: bytes) -> None:
-        response = _RESPONSE(body)
-        cut = response is None and not self._too_large
-        if response is None:
-            response = _Response(usage=last_object(body, "usage"))
+        response, came_whole = self.told_by(body, _RESPONSE, _Response)
         self._end_with(response)
-        self.final = self.final and not cut
-        if (response.output or cut) and not self.final:
+        self.final = self.final and came_whole
+        if (response.output or not came_whole) and not self.final:
             self.output_bytes = len(body)
 
     def read(self) -> Reading:

@@ -587,6 +587,26 @@ def test_a_message_that_was_cut_is_charged_at_least_what_came(end: int) -> None:
     assert reading.usage.input_tokens == (90_000 if end == -1 else 0)
 
 
+def test_a_message_that_was_cut_inside_its_usage_keeps_what_was_told() -> None:
+    usage = {"input_tokens": 4, "cache_read_input_tokens": 90_000, "output_tokens": 300}
+    body = compact(message({**usage, "service_tier": "standard"}))
+    reading = read_of("anthropic", body[: body.index(b'"standard"')], body_bytes=300)
+    assert (reading.final, reading.model) == (False, "claude-opus-5-5")
+    assert reading.usage == Usage(4, cache_read_tokens=90_000, output_tokens=300)
+    # The largest of its inputs may be missing: then none is known.
+    reading = read_of("anthropic", body[: body.index(b'"cache_read')], body_bytes=300)
+    assert reading.samplings == ()
+
+
+def test_only_the_answers_own_usage_counts_where_it_was_cut() -> None:
+    tool = {"type": "tool_use", "input": {"usage": {"input_tokens": 0, "output_tokens": 0}}}
+    body = compact({**message({"input_tokens": 90_000, "output_tokens": 3}), "content": [tool]})
+    reading = read_of(
+        "anthropic", body[: body.index(b'"usage":{"input_tokens":90')], body_bytes=300
+    )
+    assert reading.samplings == ()
+
+
 def test_a_second_beginning_takes_nothing_back() -> None:
     stream = claude_events({"input_tokens": 90_000, "output_tokens": 1}, {"output_tokens": 500})
     again = {"input_tokens": 5, "cache_read_input_tokens": 9, "output_tokens": 1}

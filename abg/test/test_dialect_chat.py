@@ -340,6 +340,8 @@ def test_a_completion_that_was_cut_is_charged_at_least_what_came(end: int) -> No
     reading = read_of("openai_chat", body[:end], body_bytes=300)
     assert (reading.final, reading.output_bytes) == (False, len(body[:end]))
     assert reading.usage.input_tokens == (90_000 if end == -1 else 0)
+    reading = read_of("openai_chat", body[: body.index(b'"total_tokens')], body_bytes=300)
+    assert (reading.final, reading.usage.input_tokens) == (False, 90_000)
 
 
 def test_choices_in_one_chunk_are_counted_each() -> None:

@@ -401,6 +401,12 @@ def test_a_response_that_was_cut_is_charged_at_least_what_came(end: int) -> None
     reading = read_of("openai_responses", body[:end], body_bytes=300)
     assert (reading.final, reading.output_bytes) == (False, len(body[:end]))
     assert reading.usage.input_tokens == (90_000 if end == -1 else 0)
+    reading = read_of("openai_responses", body[: body.index(b"300}")], body_bytes=300)
+    assert (reading.final, reading.usage.input_tokens, reading.model) == (
+        False,
+        90_000,
+        "gpt-6.1-sol",
+    )
 
 
 def test_a_response_ends_with_its_status_whatever_its_event_is_called() -> None:
