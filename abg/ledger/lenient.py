@@ -111,16 +111,24 @@ def _read_time(read: dict[str, Any]) -> datetime:
 
 
 def _parse_time(text: str) -> datetime:
-    if len(text) == 10:
-        # Only a day: its noon in UTC lies in that day in nearly every zone of the world.
-        return datetime.fromisoformat(text).replace(hour=12)
-    if text[-1:] in ("Z", "z"):
-        text = text[:-1] + "+00:00"
-    # Python 3.10 reads fractions of three or six digits only.
-    return datetime.fromisoformat(_FRACTION.sub(lambda found: f".{found[1]:0<6.6}", text, count=1))
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    year, month, day, hour, minute, second, fraction, zulu, hours, minutes = found.groups()
+    # Only a day: its noon in UTC lies in that day in nearly every zone of the world.
+    of_day = f"{hour or 12}:{minute or '00'}:{second or '00'}.{fraction or '0':0<6.6}"
+    zone = "+00:00" if zulu else f"{hours}:{minutes or '00'}" if hours else ""
+    return datetime.fromisoformat(f"{year}-{month}-{day}T{of_day}{zone}")
 
 
-_FRACTION = re.compile(r"\.(\d+)")
+_TIME = re.compile(
+    r"(\d{4})-?(\d\d)-?(\d\d)"
+    r"(?:[Tt _](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)?)?"
+    r" ?(?:([Zz])|([+-]\d\d)(?::?(\d\d))?)?",
+    re.ASCII,
+)
+"""ISO 8601 as it is written: what Python reads of it differs from version to version, and a line
+that counts must count under each of them."""
 
 
 def _read_amount(value: Any) -> Decimal:

@@ -223,6 +223,14 @@ TIMES = [
     ("2026-04-19T16:22:01+02:00", TS),
     ("2026-04-19T14:22:01.5", TS + timedelta(milliseconds=500)),
     ("2026-04-19T14:22:01.123456789Z", TS + timedelta(microseconds=123456)),
+    # Python 3.10 reads none of these by itself.
+    ("20260419", datetime(2026, 4, 19, 12, tzinfo=UTC)),
+    ("20260419T142201Z", TS),
+    ("2026-04-19T14:22:01+0000", TS),
+    ("2026-04-19 10:52:01 -0330", TS),
+    ("2026-04-19T16:22:01+02", TS),
+    ("2026-04-19T14:22:01,5Z", TS + timedelta(milliseconds=500)),
+    ("2026-04-19T14Z", TS.replace(minute=0, second=0)),
 ]
 
 
@@ -302,6 +310,7 @@ def test_traces_of_editors_and_power_losses_around_a_line_do_no_harm(around: byt
         (f'{{"ts":null,{BASE}}}', "no ts"),
         (f'{{"ts":"yesterday",{BASE}}}', "ts is no time"),
         (f'{{"date":"",{BASE}}}', "date is no time"),
+        (f'{{"ts":"2026-04-19T14:22:60Z",{BASE}}}', "ts is no time"),
         (f'{{"ts":[],{BASE}}}', "ts is no time"),
         (f'{{"ts":1e99,{BASE}}}', "ts is no time"),
         (f'{{"ts":"0001-01-01T00:00:00+09:00",{BASE}}}', "ts is no time"),
