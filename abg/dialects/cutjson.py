@@ -17,7 +17,8 @@ def closed(data: bytes) -> bytes:
     """A JSON text whose end is missing without its last member and with all brackets closed.
 
     Members are whole if something follows them: of ``12`` nobody knows whether it was to become
-    ``123``. Empty: there is none, or too much to be looked through.
+    ``123``. What stands behind a whole text is left away. Empty: there is none, or too much to be
+    looked through.
     """
     if crowded(data):
         return b""
@@ -29,6 +30,8 @@ def closed(data: bytes) -> bytes:
             missing.append(_CLOSES[word])
         elif missing and word == missing[-1]:
             missing.pop()
+            if not missing:
+                return data[: token.end()]
         elif word != b",":
             continue
         whole = token.start() if word == b"," else token.end()
