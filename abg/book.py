@@ -161,7 +161,16 @@ class Book:
 
     # -- waiting -----------------------------------------------------------------------------
 
-    def woken(self, now: datetime) -> list[tuple[str, Decision]]:
+    def look(self, now: datetime, ticks: float) -> None:
+        """To be called when a call begins to wait, and while one waits before ``admit``: deadlines
+        are times of day, and somebody may set the clock.
+
+        Args:
+            ticks: seconds of a clock that nobody sets.
+        """
+        self._queue.look(instant(now), ticks)
+
+    def woken(self, now: datetime, ticks: float | None = None) -> list[tuple[str, Decision]]:
         """The waiting calls whose fate is decided now, in order of arrival.
 
         To be asked after every settle, void, leave and event, and at ``next_wake``.
@@ -169,6 +178,8 @@ class Book:
         queue = self._queue
         if not queue:
             return []
+        if ticks is not None:
+            self.look(now, ticks)
         now = self._at(now)
         queue.wanted.clear()
         fates = []
@@ -287,10 +298,7 @@ class Book:
     # -- inside ------------------------------------------------------------------------------
 
     def _at(self, now: datetime) -> datetime:
-        now = instant(now)
-        if now < self._seen and self._queue:
-            self._queue.shift(now - self._seen)
-        self._seen = now
+        self._seen = now = instant(now)
         return now
 
     def _decide(self, waiting: Waiting, now: datetime) -> Decision:

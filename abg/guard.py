@@ -87,8 +87,7 @@ class Guard:
         self._notices = Notices(self.tally, say)
         self._clock = clock
         self._monotonic = monotonic
-        self._new_id = new_id
-        self._say = say
+        self._new_id, self._say = new_id, say
         self._histories = Histories()
         self._waiting: dict[str, Flight] = {}
         self._airborne: dict[str, Flight] = {}
@@ -133,6 +132,8 @@ class Guard:
         flight.on_decision = on_decision
         flight.admitted_at = now = self._clock()
         flight.asked_at = self._monotonic()
+        if self._waiting:
+            self.book.look(now, flight.asked_at)
         if match.price == "assumed":
             self._notices.assumed(match, call)
         flight.estimate = self._estimate(flight, now)
@@ -279,7 +280,7 @@ class Guard:
         """Tell waiting calls whose fate is decided now."""
         if not self._waiting:
             return
-        for id, decision in self.book.woken(self._clock()):
+        for id, decision in self.book.woken(self._clock(), self._monotonic()):
             self._tell(id, decision)
         self.on_waiting()
 
@@ -359,6 +360,7 @@ class Guard:
             flight.hold = decision.hold
         elif verdict is Verdict.WAIT:
             self._waiting[flight.id] = flight
+            self.book.look(decision.at, self._monotonic())
             self.on_waiting()
         else:
             self._end(flight)

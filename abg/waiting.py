@@ -23,6 +23,9 @@ __all__ = ["Account", "Queue", "Waiting"]
 Account = tuple[Sums, str]
 """What is spent over a window, and under which key."""
 
+STEP = timedelta(seconds=1)
+"""What a clock does not lose or gain between two looks, unless it is set."""
+
 
 class Waiting:
     """One call that waits."""
@@ -45,6 +48,8 @@ class Queue:
 
     def __init__(self) -> None:
         self._waiting: dict[str, Waiting] = {}
+        self._looked: tuple[datetime, float] | None = None
+        """The clock at the last look, and seconds of one that nobody sets."""
         self.wanted: dict[Account, Decimal] = {}
         """Accounts in which somebody lacks room, and what all of those need together."""
 
@@ -58,6 +63,8 @@ class Queue:
         return iter(list(self._waiting.values()))
 
     def add(self, waiting: Waiting) -> None:
+        if not self._waiting:
+            self._looked = None
         self._waiting[waiting.ask.id] = waiting
         self.want(waiting)
 
@@ -81,10 +88,19 @@ class Queue:
             need = Decimal(1) if check.requests else waiting.ask.floor
             self.wanted[account] = EXACT.add(self.wanted.get(account, ZERO), need)
 
-    def shift(self, by: timedelta) -> None:
-        """The clock has stepped: nobody waits longer for it."""
-        for waiting in self._waiting.values():
-            waiting.deadline += by
+    def look(self, now: datetime, ticks: float) -> None:
+        """If the clock was set since the last look, nobody waits longer or shorter for it.
+
+        Args:
+            ticks: seconds of a clock that nobody sets.
+        """
+        before, self._looked = self._looked, (now, ticks)
+        if before is None:
+            return
+        step = now - before[0] - timedelta(seconds=ticks - before[1])
+        if abs(step) >= STEP:
+            for waiting in self._waiting.values():
+                waiting.deadline += step
 
     def deadline(self) -> datetime | None:
         """When the first of them has waited for as long as it may."""

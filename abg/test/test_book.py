@@ -690,16 +690,32 @@ class TestWaiting:
         stage.settle("1", "1")
         assert stage.woken() == {id: ALLOW}
 
-    def test_when_the_clock_steps_back_nobody_waits_longer(self):
+    @pytest.mark.parametrize("hours", [-1, 1])
+    def test_when_the_clock_is_set_nobody_waits_longer_or_shorter(self, hours):
         stage = self.full()
         id, _ = stage.admit()
-        stage.now += 20 * SECOND
-        stage.woken()
-        stage.now -= timedelta(hours=1)
-        stage.woken()
+        for ticks, step in ((0, 0), (20, 0), (20, hours)):
+            stage.now = NOON + ticks * SECOND + timedelta(hours=step)
+            stage.book.look(stage.now, 100.0 + ticks)
+            assert stage.woken() == {}
         assert stage.book.next_wake() == stage.now + 40 * SECOND
+        later, _ = stage.admit()
         stage.now += 40 * SECOND
+        stage.book.look(stage.now, 160.0)
         assert stage.woken() == {id: BLOCK}
+        stage.now += 20 * SECOND
+        stage.book.look(stage.now, 180.0)
+        assert stage.woken() == {later: BLOCK}
+
+    def test_how_the_clock_was_set_while_nobody_waited_is_nothing_to_who_waits_now(self):
+        stage = self.full()
+        id, _ = stage.admit()
+        stage.book.look(stage.now, 1.0)
+        stage.book.leave(id)
+        stage.now += timedelta(hours=1)
+        stage.admit()
+        stage.book.look(stage.now, 2.0)
+        assert stage.book.next_wake() == stage.now + 60 * SECOND
 
     def test_a_call_that_may_not_wait_is_busy_at_once(self):
         stage = self.full()

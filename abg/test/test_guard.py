@@ -239,7 +239,7 @@ def test_whoever_has_left_the_queue_is_not_turned_away_too():
 def test_fates_of_calls_that_are_gone_concern_nobody(monkeypatch):
     stage = tight()
     flight = wait(stage)
-    monkeypatch.setattr(stage.book, "woken", lambda now: [("gone", flight.decision)])
+    monkeypatch.setattr(stage.book, "woken", lambda now, ticks: [("gone", flight.decision)])
     stage.guard.wake()
     assert flight.waiting
     finding = flight.decision.findings[0]

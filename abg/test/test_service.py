@@ -378,6 +378,27 @@ def test_nobody_waits_longer_because_the_clock_was_set_back(tmp_path):
         assert proxy.status["holds"], "the other one runs still"
 
 
+def test_nobody_is_refused_early_because_the_clock_was_set_forward(tmp_path):
+    sign = tmp_path / "sign"
+    script = {"usage": {"input_tokens": 1, "output_tokens": 100}, "delay": 4}
+    set_forward = SET_BACK.replace('"sign"', repr(str(sign))).replace("7200", "-7200")
+    limits = {"session_budget_usd": 0.002, "busy_wait_seconds": 30}
+    with (
+        FakeVendor(script) as vendor,
+        ProxyProcess(tmp_path, vendor.url, ("-c", set_forward), **limits) as proxy,
+        talk_to(proxy.port) as first,
+        talk_to(proxy.port) as second,
+    ):
+        send(first, ASK)
+        until(lambda: len(vendor.records) == 1)
+        send(second, ASK)
+        until(lambda: proxy.status["waiting"] == 1)
+        sign.touch()
+        until(lambda: proxy.status["uptime_seconds"] > 7000)
+        second.settimeout(20)
+        assert b"x-abg-decision: busy" not in second.recv(4096).lower()
+
+
 def test_a_clock_of_its_own_is_left_to_a_reactor():
     class Steady(SelectReactor):
         def seconds(self) -> float:
