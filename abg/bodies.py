@@ -4,6 +4,9 @@ A model call's body is read whole before it is admitted. Its declared length is 
 common allowance before the first byte is read; where that does not fit, reading waits in order
 of arrival. A whole body fits or waits, so that two half-read ones can never block each other.
 
+Who has room must use it: while others wait for it, a body that comes too slowly loses its own.
+Sixty-four clients that declared a megabyte and sent a kilobyte a minute kept everybody out.
+
 Small bodies have an allowance of their own: a few clients that declare much and send it slowly
 keep nobody else waiting. A body of undeclared length is small until it has grown, and then waits
 for as much as the largest may have.
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 __all__ = ["BodyRoom", "BodyRooms", "Place"]
 
@@ -20,6 +24,12 @@ SMALL = 1_000_000
 """Bytes up to which a body is small."""
 SMALL_AT_ONCE = 64
 LARGE_AT_ONCE = 8
+LOOK_SECONDS, LEAST_BYTES = 5.0, 320_000
+"""While others wait: how often is looked, and how much of a body must have come in between."""
+
+
+def _never(seconds: float, function: Any) -> None:
+    """Without a clock nobody is hurried."""
 
 
 class BodyRoom:
@@ -45,6 +55,11 @@ class BodyRoom:
         self.taken += size
         return True
 
+    @property
+    def waited_for(self) -> bool:
+        """Somebody waits for room."""
+        return bool(self._queue)
+
     def give_back(self, size: int) -> None:
         """The body has left memory."""
         self.taken -= min(size, self.limit)
@@ -67,9 +82,16 @@ class BodyRooms:
 
     Args:
         largest: bytes that one body may have.
+        later: calls a function after so many seconds.
+
+    Attributes:
+        reading: the bodies that have not come whole.
     """
 
-    def __init__(self, largest: int) -> None:
+    def __init__(self, largest: int, later: Callable[[float, Any], Any] = _never) -> None:
+        self.reading: dict[Place, None] = {}
+        self._later = later
+        self._looking = False
         self.largest = largest
         self.small = BodyRoom(SMALL * SMALL_AT_ONCE)
         self.large = BodyRoom(largest * LARGE_AT_ONCE)
@@ -79,6 +101,21 @@ class BodyRooms:
         """Bytes, of both."""
         return self.small.taken + self.large.taken
 
+    def hurry(self) -> None:
+        """Somebody has to wait: from now on, look how fast those come who have room."""
+        if not self._looking:
+            self._looking = True
+            for place in self.reading:
+                place.has_come_slowly()
+            self._later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        for place in [place for place in self.reading if place.has_come_slowly()]:
+            place.too_slow()
+        if self.small.waited_for or self.large.waited_for:
+            self.hurry()
+
 
 class Place:
     """What one body has taken of the rooms.
@@ -86,9 +123,20 @@ class Place:
     Args:
         length: as declared; None: nobody knows.
         pause, resume: stop and start reading the body.
+        too_slow: give the body up, others wait for its room.
     """
 
-    __slots__ = ("_held", "_pause", "_resume", "_rooms", "_size", "_wanted")
+    __slots__ = (
+        "_came",
+        "_held",
+        "_pause",
+        "_resume",
+        "_rooms",
+        "_seen",
+        "_size",
+        "_wanted",
+        "too_slow",
+    )
 
     def __init__(
         self,
@@ -96,8 +144,12 @@ class Place:
         length: int | None,
         pause: Callable[[], None],
         resume: Callable[[], None],
+        too_slow: Callable[[], None],
     ) -> None:
+        self.too_slow = too_slow
+        self._came = self._seen = 0
         self._rooms = rooms
+        rooms.reading[self] = None
         self._pause = pause
         self._resume = resume
         self._held: list[tuple[BodyRoom, int]] = []
@@ -108,12 +160,14 @@ class Place:
 
     def grew(self, size: int) -> None:
         """So many bytes of the body have come."""
+        self._came = size
         if size > self._size:
             self._size = self._rooms.largest
             self._take(self._rooms.large, self._size)
 
     def whole(self, size: int) -> None:
         """All of the body is here: nothing beyond its own size is kept."""
+        self._rooms.reading.pop(self, None)
         held = self._held
         if len(held) == 1 and held[0][1] == size:
             return  # as it was declared
@@ -126,6 +180,12 @@ class Place:
             if taken > kept:
                 room.give_back(taken - kept)
 
+    def has_come_slowly(self) -> bool:
+        """Whether it takes room that others wait for, and has not come on since the last look."""
+        came, self._seen = self._came - self._seen, self._came
+        waited_for = any(room.waited_for for room, _ in self._held)
+        return came < LEAST_BYTES and waited_for and self._wanted is None
+
     def more(self, size: int) -> bool:
         """Room for something else that is made of the body, until that leaves; False: none."""
         room = self._rooms.small if size <= SMALL else self._rooms.large
@@ -136,6 +196,7 @@ class Place:
 
     def leave(self) -> None:
         """The body has left memory, or will never come."""
+        self._rooms.reading.pop(self, None)
         if self._wanted is not None:
             self._wanted[0].forget(self._ready)
             self._wanted = None
@@ -149,6 +210,7 @@ class Place:
         else:
             self._wanted = (room, size)
             self._pause()
+            self._rooms.hurry()
 
     def _ready(self) -> None:
         wanted, self._wanted = self._wanted, None

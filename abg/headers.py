@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from abg.call import Headers
 
-__all__ = ["Outgoing", "for_client", "for_vendor", "of_one_hop"]
+__all__ = ["Outgoing", "for_client", "for_vendor", "of_one_hop", "without"]
 
 _KEEP, _DROP, _CONNECTION, _CODING = range(4)
 
@@ -146,3 +146,8 @@ def _nominated(value: bytes, before: set[bytes] | None) -> set[bytes]:
         if name:
             names.add(name)
     return names
+
+
+def without(headers: Headers, name: bytes) -> Headers:
+    """The fields but those of this name (in lower case)."""
+    return [field for field in headers if field[0].lower() != name]

@@ -68,7 +68,7 @@ class Corridor:
         self.upstreams = upstreams
         self.config = config
         self.max_body = config.max_body_mb * 1_000_000
-        self.rooms = BodyRooms(self.max_body)
+        self.rooms = BodyRooms(self.max_body, later)
         self.attribution = Attribution()
         self._check_host = check_host
         self._open: dict[Passage, None] = {}

@@ -17,7 +17,7 @@ from abg.errors import LedgerUnavailable, UnreadableBody
 from abg.exchange import Exchange
 from abg.flight import Flight
 from abg.gate import Gate
-from abg.headers import for_client
+from abg.headers import for_client, without
 from abg.proxy.answers import say
 from abg.proxy.ending import Ending
 from abg.proxy.papers import Papers, header
@@ -86,7 +86,9 @@ class PaidCall(Passage):
         if length is not None and length > corridor.max_body:
             self._too_large()
             return
-        self._place = Place(corridor.rooms, length, exchange.pause_body, exchange.resume_body)
+        self._place = Place(
+            corridor.rooms, length, exchange.pause_body, exchange.resume_body, self._too_slow
+        )
 
     def body(self, data: bytes) -> None:
         if self._done:
@@ -120,17 +122,24 @@ class PaidCall(Passage):
         self._ask(body)
 
     def _too_large(self) -> None:
-        corridor = self._corridor
-        limit = corridor.config.max_body_mb
-        corridor.guard.tally.count("too_large")
+        limit = self._corridor.config.max_body_mb
+        text = f"The request body is larger than max_body_mb allows ({limit} MB)"
+        self._turn_away("too_large", 413, text)
+
+    def _too_slow(self) -> None:
+        text = "The request body comes too slowly while others wait for its room in memory"
+        self._turn_away("rejected", 408, text)
+
+    def _turn_away(self, word: str, status: int, text: str) -> None:
+        self._corridor.guard.tally.count(word)
         self._leave()
-        text = f"[abg] The request body is larger than max_body_mb allows ({limit} MB)"
-        say(self._exchange, self._dialect.error(413, text))
+        say(self._exchange, self._dialect.error(status, f"[abg] {text}"))
 
     # -- identify, admit -----------------------------------------------------------------------
 
     def _ask(self, body: bytes) -> None:
-        config, dialect = self._corridor.config, self._dialect
+        corridor, dialect = self._corridor, self._dialect
+        config = corridor.config
         plain, size = self._plain(body)
         call = dialect.read_call(self._route.endpoint, plain or b"")
         model = safe_model(call.model)
@@ -144,7 +153,7 @@ class PaidCall(Passage):
         if config.max_identical_requests is not None and plain:
             call = evolve(call, fingerprint=dialect.fingerprint(plain))
         route = self._route
-        session = self._corridor.attribution.identify(
+        session = corridor.attribution.identify(
             route.session, self._papers.said, call, route.upstream
         )
         if self._grant is not None:
@@ -154,15 +163,7 @@ class PaidCall(Passage):
             self._admit(self._guard.ask(dialect, call, session, self._decided))
             return
         self._strict = Strict(
-            self._corridor,
-            route,
-            dialect,
-            call,
-            self._headers,
-            body,
-            plain,
-            lambda body: self._plain(body)[0],
-            self._more_room,
+            corridor, route, dialect, call, self._headers, body, plain, self._plain, self._more_room
         )
         self._strict.ask(session, self._decided, self._admit)
 
@@ -393,7 +394,3 @@ class PaidCall(Passage):
         place, self._place = self._place, None
         if place is not None:
             place.leave()
-
-
-def without(headers: Headers, name: bytes) -> Headers:
-    return [field for field in headers if field[0].lower() != name]

@@ -18,7 +18,7 @@ from abg.config import Config
 from abg.counting import count_question
 from abg.dialects import Dialect
 from abg.flight import Flight
-from abg.headers import for_vendor
+from abg.headers import for_vendor, without
 from abg.proxy.counter import Question
 from abg.proxy.passage import House
 from abg.routing import Route
@@ -42,7 +42,7 @@ class Strict:
     Args:
         body: as it came.
         plain: the same, decompressed; None if nobody can read it.
-        unpack: decompresses it again.
+        unpack: decompresses it again; with its size.
         room: takes room in memory for so many bytes, if there is some.
     """
 
@@ -55,7 +55,7 @@ class Strict:
         headers: Headers,
         body: bytes,
         plain: bytes | None,
-        unpack: Callable[[bytes], bytes | None],
+        unpack: Callable[[bytes], tuple[bytes | None, int]],
         room: Callable[[int], bool],
     ) -> None:
         self._house = house
@@ -92,7 +92,7 @@ class Strict:
                 if flight.decision is not None:
                     then(flight)
                     return
-            plain = self._unpack(self._body) or b""
+            plain = self._plain()
             question = count_question(self._route.endpoint, self._route.target, plain)
             if question is not None and self._room(len(question[1])):
                 self._send(question, last)
@@ -152,16 +152,16 @@ class Strict:
     def _lower(self, allowance: int) -> bytes | None:
         if self._route.upstream == "chatgpt":
             return None  # it takes no limit
-        return self._dialect.lower_output(self._unpack(self._body) or b"", allowance)
+        return self._dialect.lower_output(self._plain(), allowance)
+
+    def _plain(self) -> bytes:
+        return self._unpack(self._body)[0] or b""
 
     def _send(self, question: tuple[bytes, bytes], told: Callable[[int | None], None]) -> None:
         house, target = self._house, question[0]
         asked = self._question = Question(told, house.later)
-        headers = [
-            field
-            for field in for_vendor(self._headers, house.router.extra_headers(self._route.upstream))
-            if field[0].lower() != b"content-encoding"
-        ]
+        extra = house.router.extra_headers(self._route.upstream)
+        headers = without(for_vendor(self._headers, extra), b"content-encoding")
         asked.vendor = house.upstreams.request(
             house.router.origin(self._route.upstream),
             b"POST",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from abg.bodies import SMALL, BodyRoom, BodyRooms, Place
+from abg.bodies import LEAST_BYTES, LOOK_SECONDS, SMALL, BodyRoom, BodyRooms, Place
 
 
 def test_what_does_not_fit_waits_in_order():
@@ -67,8 +69,16 @@ class Reading:
     def __init__(self, rooms: BodyRooms, length: int | None) -> None:
         self.log: list[str] = []
         self.place = Place(
-            rooms, length, lambda: self.log.append("pause"), lambda: self.log.append("resume")
+            rooms,
+            length,
+            lambda: self.log.append("pause"),
+            lambda: self.log.append("resume"),
+            self.too_slow,
         )
+
+    def too_slow(self) -> None:
+        self.log.append("too slow")
+        self.place.leave()
 
 
 LARGEST = 5 * SMALL
@@ -127,6 +137,64 @@ def test_what_is_made_of_a_body_takes_room_as_well_or_is_not_made():
     for other in others:
         other.place.leave()
     assert rooms.taken == 0
+
+
+class Clock:
+    """Times that ``BodyRooms`` wants to look at."""
+
+    def __init__(self) -> None:
+        self.due: list[Any] = []
+
+    def later(self, seconds: float, function: Any) -> None:
+        assert seconds == LOOK_SECONDS
+        self.due.append(function)
+
+    def tick(self) -> None:
+        due, self.due = self.due, []
+        for function in due:
+            function()
+
+
+def test_who_sends_slowly_loses_his_room_while_others_wait():
+    clock = Clock()
+    rooms = BodyRooms(LARGEST, clock.later)
+    slow = [Reading(rooms, SMALL) for _ in range(64)]
+    large = Reading(rooms, LARGEST)
+    whole = slow.pop()
+    whole.place.whole(SMALL)
+    for one in slow:
+        one.place.grew(900_000)
+    assert clock.due == [], "nobody waits"
+    late = [Reading(rooms, SMALL) for _ in range(2)]
+    fast = slow.pop()
+    fast.place.grew(900_000 + LEAST_BYTES)
+    assert late[0].log == ["pause"]
+    clock.tick()
+    assert {tuple(one.log) for one in slow} == {("too slow",)}
+    assert fast.log == large.log == whole.log == []
+    assert [one.log for one in late] == [["pause", "resume"]] * 2
+    clock.tick()
+    assert clock.due == []
+    for one in (fast, large, whole, *late):
+        one.place.leave()
+    assert (rooms.taken, rooms.reading) == (0, {})
+
+
+def test_who_waits_himself_is_not_slow_and_those_who_wait_go_on_being_waited_for():
+    clock = Clock()
+    rooms = BodyRooms(LARGEST, clock.later)
+    holding = [Reading(rooms, LARGEST) for _ in range(8)]
+    for one in holding:
+        one.place.whole(LARGEST)
+    waiting = Reading(rooms, None)
+    waiting.place.grew(SMALL + 1)
+    clock.tick()
+    clock.tick()
+    assert waiting.log == ["pause"]
+    assert len(clock.due) == 1
+    waiting.place.leave()
+    clock.tick()
+    assert clock.due == []
 
 
 def test_who_leaves_while_waiting_is_forgotten():

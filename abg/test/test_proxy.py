@@ -647,3 +647,21 @@ def test_who_is_refused_is_refused_each_time(origin):
     stage.send(again, b"{}")
     assert (first.status, again.status, stage.sent) == (403, 403, [])
     assert stage.guard.tally.counts["forbidden"] == 2
+
+
+def test_a_body_that_comes_too_slowly_makes_room_for_one_that_waits():
+    stage = Stage()
+    slow = [Client(b"POST", b"/v1/messages", list(CLAUDE), 1_000_000) for _ in range(64)]
+    for client in slow:
+        client.handler = stage.corridor.begin(client)
+        client.handler.body(b"{")
+    stage.pass_time(60)
+    assert {client.status for client in slow} == {0}
+    late = Client(b"POST", b"/v1/messages", list(CLAUDE), 1_000_000)
+    late.handler = stage.corridor.begin(late)
+    assert not late.reading
+    stage.pass_time(20)
+    assert late.reading
+    assert {client.status for client in slow} == {408}
+    assert "too slowly" in slow[0].json["error"]["message"]
+    assert (stage.corridor.open, stage.corridor.rooms.taken) == (1, 1_000_000)
