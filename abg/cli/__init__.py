@@ -59,6 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done; 1: it failed, the reason is on stderr; 2: wrong usage or a bad configuration.
     """
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        # Whenever it comes: a command is still being loaded when somebody thinks better of it.
+        return INTERRUPTED
+
+
+def _main(argv: Sequence[str] | None) -> int:
     _speak_any_tongue()
     words = list(sys.argv[1:] if argv is None else argv)
     if not words:
@@ -147,6 +155,4 @@ def _run(arguments: argparse.Namespace) -> int:
         where = f": {problem.filename}" if problem.filename else ""
         print(f"abg: {said(problem.strerror or problem)}{said(where)}", file=sys.stderr)
         return FAILURE
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return code

@@ -61,3 +61,13 @@ def test_no_command_is_lost_in_a_folder_that_was_removed(
     gone.rmdir()
     assert main(words) in (0, 1, 2)
     monkeypatch.chdir(tmp_path)
+
+
+def test_who_thinks_better_of_it_while_a_command_is_loaded_sees_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("abg.cli.import_module", interrupted)
+    assert main(["status"]) == 130
