@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from abg.cli import client
 from abg.cli.status import no_such
@@ -85,7 +87,7 @@ def raise_budget(arguments: argparse.Namespace) -> int:
         again = f"abg run {whose} --budget USD -- …"
         raise client.NotRunning(f"{problem}\n  or run the agent again with more: {again}") from None
     said = client.post(address, "/abg/budgets/raise", body)
-    print(_raised(arguments, said))
+    print(_raised(arguments, said, _spent(arguments, status)))
     if arguments.session is not None:
         name = arguments.session
         if name not in (status.get("sessions") or {}):
@@ -93,7 +95,16 @@ def raise_budget(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _raised(arguments: argparse.Namespace, said: object) -> str:
+def _spent(arguments: argparse.Namespace, status: Mapping[str, Any]) -> Decimal:
+    """What counts by now in the budget that is raised."""
+    for row in status.get("budgets") or ():
+        what = row.get("name") if arguments.budget else row.get("kind", row.get("name"))
+        if (what, row.get("key")) == (arguments.budget or "session", arguments.session or ""):
+            return Decimal(row.get("spent_usd") or 0)
+    return Decimal(0)
+
+
+def _raised(arguments: argparse.Namespace, said: object, spent: Decimal) -> str:
     from abg.home.present import duration, money
 
     named = (("budget", arguments.budget), ("session", arguments.session))
@@ -109,6 +120,8 @@ def _raised(arguments: argparse.Namespace, said: object) -> str:
     was = said.get("was_usd") if isinstance(said, dict) else None
     if was is not None and limit is not None and limit <= was:
         return f"{whose} {change}{term} (before: {money(was)})"
+    if limit is not None and spent >= limit:
+        return f"{whose} {change}{term}, but {money(spent)} is spent already"
     return f"{whose} {change}{term}; a stopped agent goes on when you tell it to continue"
 
 

@@ -41,6 +41,29 @@ def test_a_strange_name_is_the_session_that_its_calls_spend_in(
     assert out.strip().isprintable()
 
 
+@pytest.mark.parametrize(
+    ("whose", "said"),
+    [
+        (
+            ["--session", "default"],
+            "session default may now spend $4.00, but $4.12 is spent already",
+        ),
+        (["--budget", "daily"], "budget daily may now spend $4.00, but $5.34 is spent already"),
+        (
+            ["--session", "bugfix-login"],
+            "session bugfix-login may now spend $4.00; a stopped agent",
+        ),
+        (["--budget", "daily", "--session", "default"], "may now spend $4.00; a stopped agent"),
+    ],
+)
+def test_a_raise_that_lets_nothing_pass_yet_says_so(
+    proxy: StandIn, whose: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    proxy.replies["/abg/budgets/raise"] = (200, {"was_usd": 3.5, "limit_usd": 4})
+    assert main(["budget", "raise", "--by", "0.5", *whose, "--url", proxy.url]) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_bytes_that_are_no_text_reach_the_proxy_as_json(
     proxy: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
