@@ -360,3 +360,15 @@ def test_a_total_stands_in_for_an_input_that_nobody_told() -> None:
     usage = {"completion_tokens": 20, "total_tokens": 9_020}
     reading = read_of("openai_chat", whole(usage), body_bytes=300)
     assert (reading.usage.input_tokens, reading.marks) == (9_000, ("clamped",))
+
+
+def test_what_goes_on_is_counted_wherever_it_stands() -> None:
+    call = {"function": {"arguments": "abcde"}}
+    for delta, size in (
+        ({"tool_calls": [call]}, 5),
+        ({"refusal": "abc"}, 3),
+        ({"audio": {"transcript": "ab"}}, 2),
+        ({}, 0),
+    ):
+        told = data(chunk({"role": "assistant"})) + data(chunk(delta))
+        assert read_of("openai_chat", told, complete=False).output_bytes == size
