@@ -13,6 +13,7 @@ from typing import NamedTuple
 __all__ = ["Address", "Answer", "request"]
 
 MAX_ANSWER = 64 * 1024 * 1024
+_LONGEST_HEAD = 65_536
 
 
 class Address(NamedTuple):
@@ -73,10 +74,24 @@ def _read_answer(connection: socket.socket, ends: float) -> Answer:
         part = connection.recv(262144)
         if part:
             received += part
-        answer = _answer(bytes(received), ended=not part)
+        # All of it is copied only where that may be the end of it.
+        answer = _answer(bytes(received), ended=not part) if _may_be_whole(received, part) else None
         if answer is not None:
             return answer
     raise ValueError("the answer is too large")
+
+
+def _may_be_whole(received: bytearray, part: bytes) -> bool:
+    end = received.find(b"\r\n\r\n", 0, _LONGEST_HEAD)
+    if not part or end < 0:
+        return not part
+    head = received[:end].lower()
+    if not head.startswith(b"http/1."):
+        return True
+    if b"transfer-encoding" in head:
+        return received.endswith(b"\r\n\r\n")
+    length = head.partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0].strip()
+    return length.isdigit() and len(received) >= end + 4 + int(length)
 
 
 def _answer(received: bytes, *, ended: bool) -> Answer | None:

@@ -336,6 +336,41 @@ def test_answers_of_every_framing_are_read(body):
                 http._answer(whole[: len(whole) - 6], ended=True)
 
 
+class Pieces:
+    """A socket that gives so many bytes at a time."""
+
+    def __init__(self, whole: bytes, size: int) -> None:
+        self.pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+
+    def settimeout(self, seconds: float) -> None: ...
+
+    def recv(self, size: int) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+
+@pytest.mark.parametrize(
+    ("framing", "end"),
+    [
+        (b"Content-Length: 3000\r\n", b""),
+        (b"Transfer-Encoding: chunked\r\n", b"\r\n0\r\n\r\n"),
+        (b"", b""),
+    ],
+)
+def test_a_long_answer_is_put_together_once(monkeypatch, framing, end):
+    looks = []
+    real = http._answer
+    monkeypatch.setattr(http, "_answer", lambda *a, **k: looks.append(len(a[0])) or real(*a, **k))
+    begin = b"bb8\r\n" if end else b""
+    whole = b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n" + begin + b"x" * 3000 + end
+    connection = Pieces(whole, 1)
+    assert http._read_answer(connection, time.monotonic() + 60) == (200, b"x" * 3000)
+    assert looks[-1] == len(whole) and len(looks) <= 2
+    looks.clear()
+    with pytest.raises(ValueError, match="HTTP"):
+        http._read_answer(Pieces(b"SSH-2.0-x\r\n\r\n" + bytes(100), 1), time.monotonic() + 60)
+    assert len(looks) == 1
+
+
 @pytest.mark.parametrize("junk", [b"SSH-2.0-x\r\n\r\n", b"", b"HTTP/1.1 ok\r\n\r\n"])
 def test_what_is_no_http_is_an_error(junk):
     with pytest.raises(ValueError, match="HTTP"):

@@ -35,6 +35,7 @@ class RunningCall:
 
     __slots__ = (
         "_body",
+        "_buffered",
         "_chunked",
         "_connecting",
         "_connection",
@@ -80,6 +81,7 @@ class RunningCall:
         if body is None:
             # A body that is streamed: pieces wait here until there is a connection.
             self._pieces: list[bytes] = []
+            self._buffered = 0
             self._ended = False
             self._valve = Valve(pool.reactor, self._tell_full)
 
@@ -103,7 +105,8 @@ class RunningCall:
             self._connection.write(data)
             return
         self._pieces.append(data)
-        if sum(map(len, self._pieces)) > _BUFFERED_BYTES:
+        self._buffered += len(data)
+        if self._buffered > _BUFFERED_BYTES:
             self.upstream_full(True)
 
     def end(self) -> None:
