@@ -26,6 +26,7 @@ S = TypeVar("S")
 LINE_TOO_LONG = "line_too_long"
 _BOM = b"\xef\xbb\xbf"
 _JSON = (b"{", b"[")
+_BLANK = b" \t\r\n"
 _NO_EVENTS = EventReader()
 """Of an answer that is no stream, as most are: nothing is ever fed to it."""
 
@@ -172,10 +173,14 @@ class AnswerMeter(ABC):
             else:
                 self._collect(data)
             return data
+        blank = len(self._body) >= len(_BOM) and not data.strip(_BLANK)
         self._body += data
+        if blank and len(self._body) <= _END:
+            # More of nothing: what came before is not looked through again.
+            return b"" if self._strainer is not None else data
         head = bytes(self._body)
         significant = head[len(_BOM) :] if head.startswith(_BOM) else head
-        first = significant.lstrip(b" \t\r\n")[:1]
+        first = significant.lstrip(_BLANK)[:1]
         undecided = not first or (len(head) < len(_BOM) and _BOM.startswith(head))
         if undecided and len(head) <= _END:
             return b"" if self._strainer is not None else data

@@ -13,7 +13,7 @@ refusals (2026), what Claude Code 2.1.331 does with the same numbers. The rules 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from abg.dialects.counts import CLAMPED, MOST, Counts, count_of, mapping, text
@@ -127,7 +127,9 @@ class AnthropicUsage:
         if not passes:
             passes = [Sampling(tokens_of(told, counts, self._body_bytes))]
         billed = [p for p in passes if not (refused and p.usage.output_tokens <= 1)]
-        billed = [p for at, p in enumerate(billed) if not _declined(p, billed[at + 1 :])]
+        hops = [at for at, p in enumerate(billed) if p.kind == "fallback_message"]
+        last = hops[-1] if hops else 0
+        billed = [p for at, p in enumerate(billed) if at >= last or not _declined(p)]
         if counts.odd:
             marks.append(CLAMPED)
         if billed or besides or searches:
@@ -227,13 +229,9 @@ def unusual_tokens_of(told: Mapping[str, Any], counts: Counts, body_bytes: int) 
     )
 
 
-def _declined(sampling: Sampling, later: Sequence[Sampling]) -> bool:
-    """A hop that declined before it said anything; another model took over."""
-    return (
-        sampling.kind == "message"
-        and sampling.usage.output_tokens <= 1
-        and any(other.kind == "fallback_message" for other in later)
-    )
+def _declined(sampling: Sampling) -> bool:
+    """A hop that declined before it said anything, if another model took over later."""
+    return sampling.kind == "message" and sampling.usage.output_tokens <= 1
 
 
 def _size(usage: Usage) -> int:

@@ -644,3 +644,34 @@ def test_an_input_that_cannot_be_is_read_dear_also_beside_a_cache() -> None:
         assert reading.marks == ("clamped",)
     untold = of_json({"cache_read_input_tokens": 9, "output_tokens": 1})
     assert (untold.usage.input_tokens, untold.marks) == (0, ())
+
+
+class Unread(bytearray):
+    """What nobody may copy out."""
+
+    def __bytes__(self) -> bytes:
+        raise AssertionError
+
+
+def test_blanks_before_an_answer_are_not_looked_through_again() -> None:
+    meter: Any = DIALECTS["anthropic"].meter(Call("anthropic", "messages", body_bytes=300))
+    meter.feed(b"   ")
+    meter._body = Unread(meter._body)
+    for _ in range(100):
+        assert meter.feed(b" \n") == b" \n"
+    meter._body = bytearray(meter._body)
+    meter.feed(compact(message({"input_tokens": 7, "output_tokens": 5})))
+    meter.end(True)
+    assert meter.streaming is False
+    assert meter.reading.samplings[0].usage.output_tokens == 5
+
+
+def test_only_hops_before_the_last_one_declined() -> None:
+    hop = {"input_tokens": 10, "output_tokens": 1}
+    chain = [
+        {"type": "message", **hop},
+        {"type": "fallback_message", **hop},
+        {"type": "message", **hop},
+    ]
+    found = of_json({"input_tokens": 30, "output_tokens": 3, "iterations": chain})
+    assert [sampling.kind for sampling in found.samplings] == ["fallback_message", "message"]
