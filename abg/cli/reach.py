@@ -52,6 +52,9 @@ def _ask(url: str, ca_file: str | None) -> int:
     if proxy is not None and proxy_bypass(f"{host}:{port}"):
         proxy = None
     context = ssl.create_default_context()
+    # What the proxy itself trusts (``abg.wire.encryption``) is judged, and no more strictly: from
+    # Python 3.13 on, ``ssl`` refuses the certificates of many a corporate proxy for a formality.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     at = urlsplit(proxy) if proxy else parts

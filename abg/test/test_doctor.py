@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
 
 from abg.cli import doctor, main, reach
 from abg.errors import ConfigError
@@ -28,7 +29,9 @@ from abg.home.checks import (
 )
 from abg.home.claude import parse_settings
 from abg.home.codex import parse_config
+from abg.test.certificates import Authority
 from abg.test.standin import StandIn, own_places
+from abg.testing import FakeVendor
 
 
 def settings(path="/u/settings.json", **env):
@@ -329,6 +332,34 @@ def test_a_certificate_that_is_not_trusted_names_the_remedy(home, monkeypatch):
     monkeypatch.setattr(reach, "_ask", ask)
     found = next(reach.vendors(home.config))
     assert "self-signed" in found.text and "ca_file" in found.remedy
+
+
+class Formless(Authority):
+    """Issues certificates without key identifiers, as many a corporate proxy does."""
+
+    def _builder(self, subject, key):
+        full = super()._builder(subject, key)
+        return x509.CertificateBuilder(
+            full._issuer_name,
+            full._subject_name,
+            full._public_key,
+            full._serial_number,
+            full._not_valid_before,
+            full._not_valid_after,
+        )
+
+
+def test_what_the_proxy_trusts_is_trusted_under_every_python(home):
+    authority = Formless(home.path)
+    encrypted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    encrypted.load_cert_chain(authority.issue("127.0.0.1"))
+    with FakeVendor(tls=encrypted) as vendor:
+        config = SimpleNamespace(
+            upstream_anthropic=vendor.url, upstream_openai=vendor.url, ca_file=authority.file
+        )
+        assert [(f.level, f.text.split(" ", 1)[1][:7]) for f in reach.vendors(config)] == [
+            (OK, "answers")
+        ] * 2
 
 
 def test_a_corporate_proxy_is_asked_with_its_credentials(home, monkeypatch):
