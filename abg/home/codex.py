@@ -10,6 +10,7 @@ thought of leads past abg.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 
@@ -54,12 +55,15 @@ def config_paths(
     )
 
 
+_READER = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+
+
 def parse_config(path: str, text: str, *, managed: bool = False) -> CodexFile:
     """The texts at its top level."""
     try:
-        found = import_module("tomllib").loads(text)
+        found = import_module(_READER).loads(text)
     except (ImportError, ValueError, RecursionError):
-        # Python 3.10 has no reader of TOML; and what is none, Codex will say so itself.
+        # What is no TOML, Codex will say so itself.
         return CodexFile(path, _plain_lines(text), managed)
     return CodexFile(path, {k: v for k, v in found.items() if isinstance(v, str)}, managed)
 

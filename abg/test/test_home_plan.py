@@ -339,7 +339,7 @@ def test_the_command_line_overrules_codex_files():
 
 
 def test_without_a_reader_of_toml_the_plain_lines_count(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tomllib", None)
+    monkeypatch.setitem(sys.modules, codex._READER, None)
     assert toml("model_provider = 'mine' # x\n[a]\nb = 'c'").keys == {"model_provider": "mine"}
 
 
