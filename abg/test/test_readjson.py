@@ -71,7 +71,8 @@ NONE = {
     "a list": b'[{"model":"m"}]',
     "a text": b'"model"',
     "cut": b'{"model":"m","x":',
-    "deep": b'{"x":' + b"[" * 2000 + b"]" * 2000 + b',"model":"m"}',
+    # Of 2,000 levels Python 3.10 reads none, and 3.13 all.
+    "deep": b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b',"model":"m"}',
     "two": b'{"model":"m"}{}',
     "a number of very many digits": b'{"model":' + b"9" * 5000 + b"}",
 }
