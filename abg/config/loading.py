@@ -285,7 +285,10 @@ def _joined(folder: Path, text: str) -> Path:
 
 def _lies_below(folder: Path, path: Path) -> bool:
     try:
-        return folder.resolve() in path.resolve().parents
+        real = path.resolve()
+        # Where it leads in a circle, Python 3.13 leaves a link in it, and older ones raise.
+        circles = any(part.is_symlink() for part in (real, *real.parents))
+        return not circles and folder.resolve() in real.parents
     except (OSError, RuntimeError):
         # Links in a circle, or a name that no file can have.
         return False

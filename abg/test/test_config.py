@@ -895,8 +895,9 @@ def test_a_message_is_a_short_line_that_steers_no_terminal(text: str) -> None:
         assert line.isprintable() and len(line) <= 500
 
 
-def test_a_link_in_a_circle_leads_nowhere(machine: Machine) -> None:
-    machine.found("ledger_file: a\n")
+@pytest.mark.parametrize("file", ["a", "a/ledger.jsonl"])
+def test_a_link_in_a_circle_leads_nowhere(machine: Machine, file: str) -> None:
+    machine.found(f"ledger_file: {file}\n")
     (machine.cwd / "a").symlink_to(machine.cwd / "b")
     (machine.cwd / "b").symlink_to(machine.cwd / "a")
     assert "lies outside the folder" in machine.refused()
