@@ -92,9 +92,25 @@ def proxies() -> Proxies:
         raise ConfigError(f"HTTPS_PROXY: {problem}") from None
 
 
-def utc_now() -> datetime:
-    """Now in whole milliseconds, as the ledger keeps it (``abg.windows.instant``)."""
-    return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, timezone.utc)
+class _Now:
+    """The time in UTC, in whole milliseconds, as the ledger keeps it (``abg.windows.instant``).
+
+    A swarm asks several times in one; it is made once.
+    """
+
+    def __init__(self) -> None:
+        self._milliseconds = -1
+        self._moment = datetime.fromtimestamp(0, timezone.utc)
+
+    def __call__(self) -> datetime:
+        milliseconds = time.time_ns() // 1_000_000
+        if milliseconds != self._milliseconds:
+            self._moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+            self._milliseconds = milliseconds
+        return self._moment
+
+
+utc_now = _Now()
 
 
 class Totals:

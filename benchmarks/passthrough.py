@@ -96,6 +96,8 @@ class PassThrough:
     def upstream_pause(self) -> None:
         self.exchange.pause_body()
 
+    def body_left(self) -> None: ...
+
     def upstream_resume(self) -> None:
         self.exchange.resume_body()
 
