@@ -28,9 +28,9 @@ from abg.outcome import so_far
 from abg.places import Places
 from abg.pricing import PriceTable
 from abg.proxy import Corridor
-from abg.reading import read_whole
 from abg.routing import Router
 from abg.vault import Vault, read_keys
+from abg.wholefile import read_whole
 from abg.wire.outbound import Pool
 from abg.wire.tunnel import Proxies
 

@@ -17,8 +17,8 @@ from twisted.python import usage
 from abg.config import Loaded, load
 from abg.errors import AbgError
 from abg.places import Places
-from abg.reading import read_whole
 from abg.service import Server, raise_open_files, steady
+from abg.wholefile import read_whole
 
 __all__ = ["Options", "makeService"]
 

@@ -16,7 +16,7 @@ from abg.call import Headers
 from abg.custody import PREFIX, Grant
 from abg.errors import AbgError, ConfigError
 from abg.keyring import Keyring
-from abg.reading import read_whole
+from abg.wholefile import read_whole
 
 __all__ = ["Forbidden", "Vault", "read_keys", "token_in"]
 

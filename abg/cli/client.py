@@ -13,7 +13,7 @@ from typing import Any
 from abg.cli.http import Address, request
 from abg.cli.where import addresses, places
 from abg.errors import AbgError
-from abg.reading import read_whole
+from abg.wholefile import read_whole
 
 __all__ = [
     "NotRunning",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from abg.errors import AbgError, ConfigError
-from abg.reading import read_whole
+from abg.wholefile import read_whole
 
 if TYPE_CHECKING:
     from abg.priceimport import Change

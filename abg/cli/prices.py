@@ -12,7 +12,7 @@ from abg.cli.settings import load
 from abg.cli.where import places
 from abg.errors import ConfigError
 from abg.money import show_exactly
-from abg.reading import read_whole
+from abg.wholefile import read_whole
 
 if TYPE_CHECKING:
     from abg.pricing import Match, Model, PriceTable, Row

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abg.cli.where import places, working_folder
-from abg.reading import read_whole
+from abg.wholefile import read_whole
 
 if TYPE_CHECKING:
     from abg.config import Loaded

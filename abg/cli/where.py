@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from abg.cli.http import Address
 from abg.errors import AbgError, ConfigError
-from abg.reading import read_whole
+from abg.wholefile import read_whole
 
 if TYPE_CHECKING:
     from abg.places import Places

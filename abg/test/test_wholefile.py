@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from abg import reading
+from abg import wholefile
 from abg.cli import settings, where
 from abg.errors import ConfigError
 from abg.journal.lock import holder
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows has no such 
 
 @pytest.fixture
 def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(reading.read_whole, "__defaults__", (reading.MOST, 0.05))
+    monkeypatch.setattr(wholefile.read_whole, "__defaults__", (wholefile.MOST, 0.05))
     path = tmp_path / "pipe"
     os.mkfifo(path)
     return path
@@ -29,8 +29,8 @@ def pipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_file_is_read_up_to_a_size(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * 200_000)
-    assert reading.read_whole(path) == b"x" * 200_000
-    assert reading.read_whole(path, 70_000) == b"x" * 70_000
+    assert wholefile.read_whole(path) == b"x" * 200_000
+    assert wholefile.read_whole(path, 70_000) == b"x" * 70_000
 
 
 def test_a_device_without_an_end_has_one(tmp_path: Path) -> None:
@@ -41,13 +41,13 @@ def test_a_device_without_an_end_has_one(tmp_path: Path) -> None:
 def test_what_is_written_into_a_pipe_is_read_as_it_comes(pipe: Path) -> None:
     writer = threading.Thread(target=pipe.write_bytes, args=(b"fake-key\n" * 50_000,))
     writer.start()
-    assert reading.read_whole(pipe, patience=10) == b"fake-key\n" * 50_000
+    assert wholefile.read_whole(pipe, patience=10) == b"fake-key\n" * 50_000
     writer.join()
 
 
 def test_nobody_waits_for_a_pipe_without_a_writer(pipe: Path) -> None:
     with pytest.raises(OSError, match="nobody writes into this pipe"):
-        reading.read_whole(pipe)
+        wholefile.read_whole(pipe)
     with pytest.raises(ConfigError, match=r"pipe cannot be read \(nobody writes"):
         read_keys({"anthropic": f"file:{pipe}"}, {})
     with pytest.raises(ConfigError, match="cannot be read: nobody writes"):
