@@ -54,6 +54,37 @@ def test_nobody_waits_for_a_pipe_without_a_writer(pipe: Path) -> None:
         settings.load(str(pipe))
 
 
+def test_a_pipe_of_a_proxy_with_many_connections_is_read(
+    pipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+    import resource
+
+    high = 2000
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != before[1] <= high:
+        pytest.skip("this machine allows no file of a number that high")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], high + 1), before[1]))
+
+    def numbered(path: str, flags: int) -> int:
+        low = os.open(path, flags | os.O_NONBLOCK)
+        try:
+            return fcntl.fcntl(low, fcntl.F_DUPFD, high)
+        finally:
+            os.close(low)
+
+    monkeypatch.setattr(wholefile, "_at_once", numbered)
+    try:
+        with pytest.raises(OSError, match="nobody writes into this pipe"):
+            wholefile.read_whole(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(b"fake-key",))
+        writer.start()
+        assert wholefile.read_whole(pipe, patience=10) == b"fake-key"
+        writer.join()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_a_lock_file_that_is_a_pipe_tells_of_no_proxy(pipe: Path) -> None:
     ledger = pipe.parent / "ledger.jsonl"
     pipe.rename(f"{ledger}.lock")
