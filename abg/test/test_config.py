@@ -267,6 +267,7 @@ def test_the_users_home_is_known_in_paths(monkeypatch: pytest.MonkeyPatch) -> No
         ("allowed_origins: https://x/y", "an origin such as"),
         ("allowed_origins: https://", "an origin such as"),
         ("ca_file: nowhere.pem", "1: ca_file: there is no file /etc/abg/nowhere.pem"),
+        ("ca_file: " + "x" * 5000, "1: ca_file: there is no file /etc/abg/xxx"),
         ("credentials: {anthropic: sk-ant-secret}", "1: credentials: anthropic: env:NAME or file:"),
         ("credentials: {anthropic: 'env:'}", "env:NAME or file:PATH"),
         ("credentials: {anthropic: 'file:'}", "env:NAME or file:PATH"),
