@@ -29,6 +29,7 @@ from abg.book import Ask, Book, Verdict
 from abg.budget import daily_budget, parse_budget, session_budget
 from abg.call import Scope
 from abg.ledger import Entry, Event, encode, posting
+from abg.waiting import STEP
 
 UTC = timezone.utc
 D = Decimal
@@ -265,6 +266,8 @@ class BookMachine(RuleBasedStateMachine):
     def begin(self, zone):
         self.zone = ZoneInfo(zone)
         self.now = self.latest = NIGHTS[zone]
+        self.ticks = 0.0
+        """Seconds of a clock that nobody sets."""
         self.model = Model(self.mode, self.zone)
         self.wanted: set = set()
         self.records: list[Entry | Event] = []
@@ -303,7 +306,9 @@ class BookMachine(RuleBasedStateMachine):
         self.ids += 1
         floor = hold * share / 100 if self.mode == "strict" else hold
         ask = Ask(f"{self.ids}", scope, hold, floor)
+        self.book.look(self.now, self.ticks)
         decision = self.book.admit(ask, self.now)
+        self.book.look(self.now, self.ticks)
         verdict, names, grant, lacking = self.model.decide(ask, self.now, self.wanted)
         assert decision.verdict is verdict
         assert sorted(f.budget for f in decision.findings) == sorted(names)
@@ -435,12 +440,13 @@ class BookMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.001, 1, 61, 601]))
     def step_back(self, seconds):
+        """Somebody sets the clock; nobody waits longer for it, but for less than a second."""
         before = self.now
         self.outside = True
         self.now = max(self.now - timedelta(seconds=seconds), self.latest - MOST_BACK)
-        self.model.queue = [
-            Waiting(w.ask, w.deadline - (before - self.now)) for w in self.model.queue
-        ]
+        back = before - self.now
+        if back >= STEP:
+            self.model.queue = [Waiting(w.ask, w.deadline - back) for w in self.model.queue]
         self.wake()
 
     @rule()
@@ -496,8 +502,7 @@ class BookMachine(RuleBasedStateMachine):
             assert (due is None) == (not self.model.queue)
             if due is None or due > to:
                 break
-            self.now = max(self.now, due)
-            self.latest = max(self.latest, self.now)
+            self.pass_to(max(self.now, due))
             self.wake()
         else:
             raise AssertionError("woken for nothing, again and again")
@@ -505,14 +510,19 @@ class BookMachine(RuleBasedStateMachine):
             # In between nothing would have been decided.
             quiet = self.now + (to - self.now) / 2
             assert self.book.woken(quiet) == []
+        self.pass_to(to)
+        self.wake()
+
+    def pass_to(self, to):
+        """Time passes, by both clocks."""
+        self.ticks += (to - self.now).total_seconds()
         self.now = to
         self.latest = max(self.latest, to)
-        self.wake()
 
     def wake(self):
         fates = [
             (id, d.verdict, sorted(f.budget for f in d.findings), d.hold)
-            for id, d in self.book.woken(self.now)
+            for id, d in self.book.woken(self.now, self.ticks)
         ]
         expected, self.wanted = self.model.woken(self.now)
         assert fates == expected
