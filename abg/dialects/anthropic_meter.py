@@ -189,16 +189,16 @@ def _may_matter(event: bytes) -> bool:
 def delta_bytes(event: bytes) -> int:
     """Bytes of generated text in a ``content_block_delta`` as usual, roughly; else ``UNUSUAL``."""
     # The last one: the event's own type ends like the delta's.
-    at = event.rfind(b'_delta","')
+    at, colon = event.rfind(b'_delta","'), 3
     if at < 0:
-        at = event.rfind(b'_delta", "')
+        at, colon = event.rfind(b'_delta", "'), 4
     if at < _OWN_TYPE:
         return UNUSUAL
     if event.startswith(b"signature", at + 9):
         return 0
-    begin = event.find(b'"', event.find(b'":', at + 9) + 2) + 1
+    begin = event.find(b'":', at + 9) + colon
     end = event.rfind(b'"')
-    return end - begin if end > begin > 0 else 0
+    return end - begin if end > begin > colon else 0
 
 
 def _block_bytes(block: object) -> int:
